@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the variable tables in the roles' README files from their argument specifications."""
+"""
+Write the parts of roles that come from elsewhere.
+
+The tables in README files come from argument specifications and from what the modules of roles document to return;
+examples and results in argument specifications, which ``ansible-doc`` shows, from README files and these modules.
+"""
 
 import re
+import textwrap
 from pathlib import Path
 
 import yaml
 
+from docs.generators import plugin_docs
+
 ROLES = Path(__file__).parents[1] / "roles"
 BEGIN, END = "<!-- begin: written by docs/role_tables.py -->\n", "<!-- end -->\n"
+BEGIN_RESULTS = "<!-- begin results: written by docs/role_tables.py -->\n"
+REGISTERS = "What it registers, "
+_RESULT = "# The result: written by docs/role_tables.py"
+_EXAMPLES = "    # Written by docs/role_tables.py, from the README.\n    examples: |\n"
 _MARKUP = re.compile(r"\b[COMV]\((.*?)\)")
 
 
@@ -25,8 +37,7 @@ def table(role: str) -> str:
         return "The role has no variables of its own.\n"
     rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
     for name, about in known.items():
-        kind = about["type"] + (f" of {about['elements']}" if "elements" in about else "")
-        rows.append(f"| `{name}` | {kind} | {_default(about)} | {_meaning(about)} |")
+        rows.append(f"| `{name}` | {plugin_docs.kind(about)} | {_default(about)} | {_meaning(about)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -45,14 +56,53 @@ def _meaning(about: dict[str, object]) -> str:
     return _MARKUP.sub(r"`\1`", text).replace("|", "\\|") + choices
 
 
+def results(role: str) -> str:
+    """Return the table of what a role registers; nothing for a role that registers nothing of its own."""
+    module = plugin_docs.module_of(role)
+    return plugin_docs.results_table(module, f"in `{role}_result`") if module else ""
+
+
 def with_table(role: str) -> str:
-    """Return a role's README with its table brought up to date."""
+    """Return a role's README with its tables brought up to date."""
     text = (ROLES / role / "README.md").read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + table(role) + END + after
+    _, _, after = after.partition(END) if after.lstrip("\n").startswith(BEGIN_RESULTS) else ("", "", after)
+    found = results(role)
+    return before + BEGIN + table(role) + END + (f"\n{BEGIN_RESULTS}{found}{END}" if found else "") + after
+
+
+def example(role: str) -> str:
+    """Return the example of a role's README."""
+    text = (ROLES / role / "README.md").read_text(encoding="utf-8")
+    return text.partition("```yaml\n")[2].partition("```")[0]
+
+
+def with_examples(role: str) -> str:
+    """Return a role's argument specification with its example and what it registers brought up to date."""
+    text = (ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    text = re.sub(rf"      {re.escape(_RESULT)}\n      - >-\n(?:        .*\n)+", "", text)
+    text = re.sub(rf"{re.escape(_EXAMPLES)}(?:      .*\n|\n)+", "", text)
+    shown = _EXAMPLES + textwrap.indent(example(role), " " * 6)
+    return text.replace("    author:", f"{_result(role)}    author:", 1).replace(
+        "    options:", f"{shown}    options:", 1
+    )
+
+
+def _result(role: str) -> str:
+    """Write what a role registers as an item of its description."""
+    module = plugin_docs.module_of(role)
+    if module is None:
+        return ""
+    found = plugin_docs.returned(module)
+    words = ", ".join(f"C({name}) ({plugin_docs.kind(about)})" for name, about in found.items())
+    text = f"{REGISTERS}C({role}_result), may have: {words}. M(madctl.multinode.{module}) documents each."
+    lines = textwrap.fill(text, 120, initial_indent=" " * 8, subsequent_indent=" " * 8, break_on_hyphens=False)
+    return f"      {_RESULT}\n      - >-\n{lines}\n"
 
 
 if __name__ == "__main__":
     for readme in sorted(ROLES.glob("*/README.md")):
-        readme.write_text(with_table(readme.parent.name), encoding="utf-8")
+        name = readme.parent.name
+        readme.write_text(with_table(name), encoding="utf-8")
+        (readme.parent / "meta" / "argument_specs.yml").write_text(with_examples(name), encoding="utf-8")

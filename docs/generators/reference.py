@@ -7,7 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from docs.generators import command_line
+from docs import role_tables
+from docs.generators import command_line, plugin_docs
+from docs.generators.plugin_docs import cell as _cell
+from docs.generators.plugin_docs import plain as _plain
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = """\
@@ -22,12 +25,13 @@ nothing is. On a terminal, failures are red and warnings yellow, unless `NO_COLO
 {rows}
 """
 ROLES = """\
-# Roles and their variables
+# Roles, their variables and results
 
 Each role of the collection `madctl.multinode` has one outcome and can be used alone. With the playbooks, set the
 variable that begins with `madctl_`, if there is one, and every role that needs it gets it; the playbooks themselves set
-`rendezvous_net_tools_follow` and `rendezvous_prove`. All other defaults are literal values. `make docs` generates this
-page from the roles' `argument_specs`.
+`rendezvous_net_tools_follow` and `rendezvous_prove`. All other defaults are literal values. Later tasks find
+what a role registered in its variable `ROLE_result`; a role that is refused before it asks a node registers only `msg`.
+`make docs` generates this page from the roles' `argument_specs` and from what their [modules](plugins.md) document.
 """
 
 
@@ -50,20 +54,29 @@ def commands() -> str:
 
 
 def roles() -> str:
-    """Return the page of all roles and variables."""
+    """Return the page of all roles, their variables and results."""
     parts = [ROLES]
     for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         role = path.parents[1]
         defaults = _read(role / "defaults" / "main.yml")
         for entry, spec in _read(path)["argument_specs"].items():
             name = role.name if entry == "main" else f"{role.name}: {entry}"
-            parts.append(f"## {name}\n\n{_plain(spec['description'])}\n")
+            parts.append(f"## {name}\n\n{_plain(_own(spec['description']))}\n")
             options = spec.get("options") or {}
             if options:
                 rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
                 rows += [_variable(variable, option, defaults) for variable, option in options.items()]
                 parts.append("\n".join(rows) + "\n")
+            module = plugin_docs.module_of(role.name) if entry == "main" else None
+            if module:
+                parts.append(plugin_docs.results_table(module, f"in `{role.name}_result`"))
     return "\n".join(parts)
+
+
+def _own(description: object) -> object:
+    """Return a description without the item that lists results, which are a table here."""
+    items = description if isinstance(description, list) else [description]
+    return [item for item in items if not item.startswith(role_tables.REGISTERS)]
 
 
 def _read(path: Path) -> dict:
@@ -88,19 +101,9 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _plain(text: object) -> str:
-    """Return text with Ansible's markup turned into Markdown's."""
-    joined = " ".join(text) if isinstance(text, list) else str(text)
-    return re.sub(r"\b(?:[CEIMOV]|RV)\(([^()]*)\)", r"`\1`", joined)
-
-
 def _code(text: str) -> str:
     """Mark text as code. Renderers disagree about a bar in a table, so write it in the form that all accept."""
     return f"<code>{escape(text)}</code>".replace("|", "&#124;") if "|" in text else f"`{text}`"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _anchor(name: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: live
 type: stdout
-short_description: Nodes × stage while a run starts, then the lines of the job
+short_description: Show a table of nodes while a run starts, then the lines of the job
 description:
   - On a terminal, a table of all nodes and how far each has come, until the job prints; elsewhere one line per stage.
   - On a terminal, lines of rank 0 that have not ended, such as progress bars, are drawn again in place; elsewhere their

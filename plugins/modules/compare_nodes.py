@@ -41,8 +41,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: The result, by node.
+  description: >-
+    What was compared, by host: C(interface), C(address), C(also) and C(candidates) of the network, C(mounts) of the
+    storage, or the GPUs, among them their C(count).
   returned: success
   type: dict
   sample: {gpu01: {interface: ib0, address: 192.0.2.1}}
+problems:
+  description: Every problem, with C(code), C(host), C(message) and C(remedy).
+  returned: failure
+  type: list
+  elements: dict
+  sample: [{code: STORAGE_DIFFERS, host: gpu02}]
 """

@@ -55,4 +55,14 @@ problems:
   type: list
   elements: dict
   sample: []
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {localhost: "RUN_UNKNOWN: see above"}
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: after a failure
+  type: int
+  sample: 2
 """

@@ -82,16 +82,16 @@ run_id:
   sample: 20261123-143000-1a2b3c4d
 job:
   description: Name of its Job, and of its other objects.
-  returned: when it was followed
+  returned: when it was created or followed
   type: str
   sample: madctl-20261123-143000-1a2b3c4d
 namespace:
   description: Namespace of the run.
-  returned: when it was followed
+  returned: when it was created or followed
   type: str
   sample: train
 state:
-  description: C(submitted), C(succeeded), C(failed), C(stopped) or C(absent).
+  description: V(submitted), V(succeeded), V(failed), V(stopped) or V(absent); null if nothing of it came true.
   returned: always
   type: str
   sample: succeeded
@@ -99,11 +99,38 @@ summary:
   description: How the run ended on every node.
   returned: when the run started and ended
   type: dict
-  sample: {ranks_joined: 4}
+  sample: {ranks_joined: 4, duration_seconds: 6.2}
 problems:
-  description: The first failure first, with C(code), C(host), C(message) and C(remedy).
+  description: >-
+    Every problem, with C(code), C(host), C(message) and C(remedy), the first failure first; empty after a success.
   returned: always
   type: list
   elements: dict
   sample: [{code: RANK_FAILED, host: pod-1, rank: 3}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {localhost: "RANK_FAILED: see above"}
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: always
+  type: int
+  sample: 6
+ended:
+  description: When the run ended, in seconds since 1970.
+  returned: when the run started and ended
+  type: float
+  sample: 1795439400.5
+detached:
+  description: Whether the run continues without this task.
+  returned: when the run was followed, or left in the background
+  type: bool
+  sample: false
+restarts:
+  description: The restarts of the run, each with C(run_id), C(replaced) and C(after), the problem that it followed.
+  returned: when the run started and ended
+  type: list
+  elements: dict
+  sample: []
 """

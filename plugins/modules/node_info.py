@@ -53,9 +53,14 @@ EXAMPLES = r"""
 RETURN = r"""
 node:
   description: The facts, among them C(interfaces), C(gpus), C(mounts), C(port), C(python).
-  returned: always
+  returned: success
   type: dict
   sample: {hostname: gpu01, ifconfig: /usr/sbin/ifconfig}
+problem:
+  description: Why there are no facts, with C(code), C(host), C(message) and C(remedy).
+  returned: failure
+  type: dict
+  sample: {code: HOST_UNREACHABLE, host: gpu01}
 ssh_extra_args:
   description: Extra arguments of ssh that later modules on this node need too.
   returned: when the node is reached with ssh

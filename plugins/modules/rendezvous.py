@@ -33,20 +33,51 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The whole plan.
-  returned: when there is no problem
+  description: The whole plan, which M(madctl.multinode.run_launch) takes; null without one.
+  returned: when the nodes were inspected
   type: dict
   sample: {world_size: 4}
-without_ifconfig:
-  description: Nodes that need net-tools before a plan can be made.
-  returned: success
-  type: list
-  elements: str
-  sample: []
+nodes:
+  description: The rank, interface, address, command line and environment of each node, by host; empty without a plan.
+  returned: when the nodes were inspected
+  type: dict
+  sample: {gpu01: {node_rank: 0, interface: ib0, address: 192.0.2.1}}
 problems:
-  description: Every problem with C(code), C(host), C(message) and C(remedy); if there is one, there is no plan.
+  description: Every problem, with C(code), C(host), C(message) and C(remedy); if there is one, there is no plan.
   returned: always
   type: list
   elements: dict
   sample: [{code: PORT_IN_USE, host: gpu01}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "PORT_IN_USE: see above"}
+checks:
+  description: V(ok), V(warn), V(FAIL) or V(-), by host and check.
+  returned: after O(prove), and when the launch is refused
+  type: dict
+  sample: {gpu01: {reach: ok, storage: FAIL}}
+without_ifconfig:
+  description: Nodes that need net-tools before a plan can be made.
+  returned: when the task inspected the nodes
+  type: list
+  elements: str
+  sample: []
+warning_list:
+  description: Warnings of the checks, as problems are written.
+  returned: when the nodes were inspected
+  type: list
+  elements: dict
+  sample: []
+candidates:
+  description: The interfaces of each node and why they were or were not chosen, by host.
+  returned: when the nodes were inspected
+  type: dict
+  sample: {gpu01: [{interface: ib0, verdict: chosen}]}
+fingerprints:
+  description: What distinguishes the software of each node, by host.
+  returned: when the nodes were inspected
+  type: dict
+  sample: {}
 """

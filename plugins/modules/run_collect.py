@@ -34,15 +34,47 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run_id:
+  description: ID of the run.
+  returned: when a node has the run
+  type: str
+  sample: 20261123-143000-1a2b3c4d
 nodes:
   description: The directory on the controller, by host.
   returned: always
   type: dict
   sample: {gpu01: /tmp/run/gpu01}
+dest:
+  description: Directory on the controller with the directories of all nodes.
+  returned: when a node has the run
+  type: str
+  sample: /tmp/run
 problems:
-  description: Nodes that sent nothing.
+  description: Nodes that sent nothing, and why.
   returned: always
   type: list
   elements: dict
+  sample: [{code: DEST_IN_USE, host: gpu01}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "DEST_IN_USE: see above"}
+warning_list:
+  description: Files that a node left out.
+  returned: when files were fetched
+  type: list
+  elements: dict
   sample: []
+notices:
+  description: What was noticed about the run and stops nothing, as problems are written.
+  returned: when a node has the run
+  type: list
+  elements: dict
+  sample: []
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: when no node has the run
+  type: int
+  sample: 2
 """

@@ -48,5 +48,16 @@ problems:
   returned: always
   type: list
   elements: dict
+  sample: [{code: HOST_UNREACHABLE, host: gpu01}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "HOST_UNREACHABLE: see above"}
+notices:
+  description: What was noticed about the run and stops nothing, as problems are written.
+  returned: always
+  type: list
+  elements: dict
   sample: []
 """

@@ -60,15 +60,74 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run_id:
+  description: ID of the run.
+  returned: when the run started, or would start
+  type: str
+  sample: 20261123-143000-1a2b3c4d
 summary:
   description: How the run ended on every node.
-  returned: always
+  returned: when the run started
   type: dict
-  sample: {ranks_joined: 4}
+  sample: {ranks_joined: 4, duration_seconds: 6.2}
 problems:
-  description: The first failure first, with C(code), C(host), C(message) and C(remedy).
-  returned: failure
+  description: >-
+    Every problem, with C(code), C(host), C(message) and C(remedy), the first failure first; empty after a success.
+  returned: always
   type: list
   elements: dict
   sample: [{code: RANK_FAILED, host: gpu01, rank: 3}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "RANK_FAILED: see above"}
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: when the run started, and after a failure
+  type: int
+  sample: 6
+ended:
+  description: When the run ended, in seconds since 1970.
+  returned: when the run started
+  type: float
+  sample: 1795439400.5
+detached:
+  description: Whether the run continues without this task.
+  returned: when the run started
+  type: bool
+  sample: false
+restarts:
+  description: The restarts of the run, each with C(run_id), C(replaced) and C(after), the problem that it followed.
+  returned: when the run started
+  type: list
+  elements: dict
+  sample: []
+checks:
+  description: V(ok), V(warn), V(FAIL) or V(-), by host and check.
+  returned: when the launch was refused
+  type: dict
+  sample: {gpu01: {reach: ok, storage: FAIL}}
+without_ifconfig:
+  description: Nodes that need net-tools before a plan can be made.
+  returned: when the task inspected the nodes
+  type: list
+  elements: str
+  sample: []
+warning_list:
+  description: Warnings of the checks, as problems are written.
+  returned: when the task inspected the nodes
+  type: list
+  elements: dict
+  sample: []
+planned:
+  description: Whether the job was only planned, as in check mode.
+  returned: when nothing starts on purpose
+  type: bool
+  sample: true
+plan:
+  description: The plan of what would start.
+  returned: when nothing starts on purpose
+  type: dict
+  sample: {world_size: 4}
 """

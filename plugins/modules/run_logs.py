@@ -49,9 +49,40 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run_id:
+  description: ID of the run.
+  returned: when the run was followed
+  type: str
+  sample: 20261123-143000-1a2b3c4d
 summary:
   description: How the run ended on every node.
-  returned: when followed to the end
+  returned: when the run was followed
   type: dict
-  sample: {ranks_joined: 4}
+  sample: {ranks_joined: 4, duration_seconds: 6.2}
+problems:
+  description: Why output is missing and, if O(read_only) is false, how the run failed.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{code: RUN_UNKNOWN, host: gpu01}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "RUN_UNKNOWN: see above"}
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: always
+  type: int
+  sample: 0
+ended:
+  description: When the run ended, in seconds since 1970.
+  returned: when the run was followed
+  type: float
+  sample: 1795439400.5
+detached:
+  description: Whether the run continues without this task.
+  returned: when the run was followed
+  type: bool
+  sample: false
 """

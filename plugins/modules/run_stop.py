@@ -32,17 +32,43 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run_id:
+  description: ID of the run.
+  returned: when a run is named, or a node has one
+  type: str
+  sample: 20261123-143000-1a2b3c4d
 nodes:
   description:
-    - C(left) by host, the processes of the run that could not be ended, each with its name and state.
+    - C(left) by host, the processes of the run that could not be ended, each with its name and state, and C(changed).
     - Nodes that did not answer are missing.
   returned: always
   type: dict
   sample: {gpu01: {changed: true, left: []}}
+known:
+  description: Whether a node has the run.
+  returned: when a run is named, or a node has one
+  type: bool
+  sample: true
 problems:
   description: Nodes that did not answer, and nodes on which processes do not end.
   returned: always
   type: list
   elements: dict
+  sample: [{code: LEFT_BEHIND, host: gpu01}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {gpu01: "LEFT_BEHIND: see above"}
+notices:
+  description: What was noticed about the run and stops nothing, as problems are written.
+  returned: when a run is named, or a node has one
+  type: list
+  elements: dict
   sample: []
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: when no node has a run
+  type: int
+  sample: 2
 """

@@ -134,8 +134,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 job_id:
-  description: ID of the job.
-  returned: when there is a job
+  description: ID of the job; null without one.
+  returned: always
   type: str
   sample: "4711"
 run_id:
@@ -144,12 +144,12 @@ run_id:
   type: str
   sample: 20261123-143000-1a2b3c4d
 run_dir:
-  description: Directory of the run on the login node and on the job's nodes.
-  returned: when there is a job
+  description: Directory of the run on the login node and on the job's nodes; null without a job.
+  returned: always
   type: str
   sample: /shared/me/runs/20261123-143000-1a2b3c4d
 state:
-  description: C(submitted), C(succeeded), C(failed), C(stopped) or C(absent).
+  description: V(submitted), V(succeeded), V(failed), V(stopped) or V(absent); null if nothing of it came true.
   returned: always
   type: str
   sample: succeeded
@@ -157,11 +157,60 @@ summary:
   description: How the run ended on every node.
   returned: when the run started and ended
   type: dict
-  sample: {ranks_joined: 4}
+  sample: {ranks_joined: 4, duration_seconds: 6.2}
 problems:
-  description: The first failure first, with C(code), C(host), C(message) and C(remedy).
+  description: >-
+    Every problem, with C(code), C(host), C(message) and C(remedy), the first failure first; empty after a success.
   returned: always
   type: list
   elements: dict
   sample: [{code: RANK_FAILED, host: gpu01, rank: 3}]
+failures:
+  description: The message with which each host to blame fails, by host.
+  returned: when there are problems
+  type: dict
+  sample: {login: "RANK_FAILED: see above"}
+exit_code:
+  description: The exit code that madctl would have returned.
+  returned: always
+  type: int
+  sample: 6
+ended:
+  description: When the run ended, in seconds since 1970.
+  returned: when the run started and ended
+  type: float
+  sample: 1795439400.5
+detached:
+  description: Whether the run continues without this task.
+  returned: when the run was followed, or left in the background
+  type: bool
+  sample: false
+restarts:
+  description: The restarts of the run, each with C(run_id), C(replaced) and C(after), the problem that it followed.
+  returned: when the run was followed
+  type: list
+  elements: dict
+  sample: []
+judged:
+  description: Whether Slurm only judged the job.
+  returned: in check mode
+  type: bool
+  sample: true
+argv:
+  description: The command line of sbatch.
+  returned: in check mode
+  type: list
+  elements: str
+  sample: [sbatch, --nodes=4]
+script:
+  description: The script of the job.
+  returned: in check mode
+  type: str
+  sample: "#!/bin/sh"
+remarks:
+  description: What Slurm said of the job.
+  returned: in check mode
+  type: list
+  elements: str
+  sample: []
 """

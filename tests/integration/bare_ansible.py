@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from madctl.lab import state
+from tests.integration import playbook_results
 
 ROOT = Path(__file__).parents[2]
 OLDEST = "2.17"
@@ -33,6 +34,7 @@ class Played:
     code: int
     out: str
     err: str
+    results: tuple = ()
 
     @property
     def all(self):
@@ -115,12 +117,10 @@ def build(directory):
 
 
 def play(core, tree, playbook, *words, env=None, **more):
-    """Run a playbook of the installed collection."""
+    """Run a playbook of the installed collection, and hold its results and its words against what is promised."""
     argv = [str(environment(core) / "ansible-playbook"), playbook, *map(str, words)]
-    done = subprocess.run(
-        argv, cwd=tree, env={**variables(tree), **(env or {})}, capture_output=True, text=True, timeout=120, **more
-    )
-    return Played(done.returncode, done.stdout, done.stderr)
+    done = playbook_results.play(argv, {**variables(tree), **(env or {})}, tree, cwd=tree, **more)
+    return Played(done.returncode, done.stdout, done.stderr, tuple(done.results))
 
 
 def start(core, tree, playbook, *words, env=None):

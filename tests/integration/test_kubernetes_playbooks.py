@@ -14,7 +14,7 @@ import kubernetes
 import pytest
 import yaml
 
-from tests.integration import kubernetes_site
+from tests.integration import kubernetes_site, playbook_results
 from tests.integration.command import JOBS, wait_for
 from tests.integration.host_processes import left_behind
 from tests.integration.slurm_site import ORDERLY
@@ -72,16 +72,9 @@ def argv():
 
 
 @pytest.fixture
-def play(argv, environment):
+def play(argv, environment, tmp_path):
     def play(playbook, *words, environment=environment, **variables):
-        return subprocess.run(
-            argv(playbook, *words, **variables),
-            cwd=JOBS,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return playbook_results.play(argv(playbook, *words, **variables), environment, tmp_path, cwd=JOBS)
 
     return play
 

@@ -18,7 +18,7 @@ import pyte
 import pytest
 
 from madctl.lab import state
-from tests.integration import bare_ansible
+from tests.integration import bare_ansible, playbook_results
 from tests.integration.command import JOBS, madctl
 from tests.integration.launchers import read_until
 
@@ -115,6 +115,16 @@ def runs(on):
     ]
 
 
+LATER = {
+    "run_launch": {"checks", "failures", "plan", "planned"},
+    "run_status": {"exit_code", "failures"},
+    "run_stop": {"exit_code", "failures"},
+    "run_logs": {"failures"},
+    "run_collect": {"exit_code"},
+    "run_ps": {"failures"},
+}
+
+
 def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     launched = play("launch", "-vvv", variables={"madctl_work": [str(JOBS / "wait.py")], "madctl_detach": True})
     assert launched.code == 0, launched.all
@@ -158,6 +168,9 @@ def test_the_life_of_a_run_without_its_id(play, tmp_path, on):
     )
     assert refusal in kept.out
     assert json.loads((tmp_path / "run/node1/run.json").read_text()) == {"run_id": "another"}
+    plays = (launched, status, would, stopped, again, would_not, logs, last, collected, kept, listed)
+    # These come after a failure, or without a start: the tests below see them.
+    assert {module: playbook_results.never(module, *plays) for module in LATER} == LATER
     assert re.search(rf"^{launched.run_id}  -  +stopped  .* s  +\S+ \S+  +node\[1-2\]  .*wait.py$", listed.out, re.M)
 
 
@@ -167,6 +180,7 @@ def test_a_run_that_no_node_knows(play):
 
         assert done.code == 2, playbook
         assert done.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")], playbook
+        assert not LATER[f"run_{playbook}"] & playbook_results.never(f"run_{playbook}", done)
     nothing = play("status", "-e", "madctl_run_dir=/nowhere")
 
     assert nothing.codes() == [("node1", "RUN_UNKNOWN"), ("node2", "RUN_UNKNOWN")]
@@ -176,6 +190,10 @@ def test_a_run_that_no_node_knows(play):
     ("words", "told"),
     [
         (["launch", "--tags", "chekc"], "madctl: no task has the tag chekc; did you mean check? [TAG_UNKNOWN]"),
+        (
+            ["launch", "--tags", "slurm"],
+            "madctl: tasks with the tag slurm run only with madctl_on=slurm; leave the tag out [TAG_UNKNOWN]",
+        ),
         (["stop", "--skip-tags", "stpo"], "madctl: no task has the tag stpo; did you mean stop? [TAG_UNKNOWN]"),
         (
             ["check", "-e", "madctl_nprocpernode=4"],
@@ -226,6 +244,17 @@ def test_a_play_that_parts_its_hosts_is_refused(tree, options, setting, role, to
     assert done.code != 0
     assert told in done.all
     assert "PROBE_FAILED" not in done.all
+
+
+@pytest.mark.parametrize("setting", ["serial: 1", "strategy: free"])
+def test_roles_that_look_at_one_node_run_in_any_play(tree, options, setting):
+    path = tree / "parted.yml"
+    path.write_text(f"- hosts: all\n  gather_facts: false\n  {setting}\n  roles: [madctl.multinode.net_tools]\n")
+    done = bare_ansible.play(bare_ansible.OLDEST, tree, path, *options())
+
+    assert done.code == 0, done.all
+    assert sorted(result["node"]["hostname"] for _, result in done.results) == ["node1", "node2"]
+    assert "PLAY_PARTED" not in done.all
 
 
 def test_a_playbook_that_imports_ours_may_have_tags_of_its_own(tree, options):
@@ -459,6 +488,7 @@ def test_both_doors_make_the_same_plan_and_check_mode_starts_nothing(play, tree,
     assert "  cd /tmp" in done.out.splitlines()
     assert "  API_TOKEN='***'" in done.out
     assert "+++ after: run " in done.out
+    assert not {"plan", "planned"} & playbook_results.never("run_launch", done)
     assert runs(on) == before
 
 
@@ -478,6 +508,7 @@ def test_both_doors_refuse_with_the_same_codes(play, lab):
     assert done.code == 2
     assert done.codes() == sorted((error["host"], error["code"]) for error in theirs["errors"])
     assert len(done.codes()) >= 4
+    assert not {"checks", "failures"} & playbook_results.never("run_launch", done)
 
 
 USAGE = {
@@ -506,11 +537,17 @@ def without_ifconfig(on):
 
 
 def test_check_mode_and_the_tag_check_install_nothing(play, on, without_ifconfig):
-    for words in (["--check"], ["--tags", "check"], ["--skip-tags", "net_tools"]):
-        done = play("launch", *words, variables=ECHO)
+    for words in (
+        ["launch", "--check"],
+        ["launch", "--tags", "check"],
+        ["launch", "--skip-tags", "net_tools"],
+        ["check", "--tags", "rendezvous"],
+    ):
+        done = play(*words, variables=ECHO)
 
         assert done.code == 2, words
         assert done.codes() == [("node1", "NET_TOOLS_MISSING")], words
+    assert playbook_results.never("rendezvous", done) == set()
     assert on("node1", "sh", "-c", "command -v ifconfig || echo none").strip() == "none"
 
 

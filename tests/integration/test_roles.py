@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import state
+from tests.integration import playbook_results
 from tests.integration.storage_cluster import HOSTS, traces
 
 pytestmark = pytest.mark.lab
@@ -36,7 +37,7 @@ def play(lab, tmp_path, role, variables, result):
     path = tmp_path / "play.yml"
     path.write_text(json.dumps(text))
     argv = [str(PLAYBOOK), "-i", str(state.directory(lab.name) / "inventory.yml"), str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = playbook_results.play(argv, os.environ, tmp_path)
     found = json.loads((tmp_path / "result").read_text()) if done.returncode == 0 else None
     return done, found
 
@@ -71,6 +72,8 @@ def test_shared_storage_alone(storage_cluster, tmp_path):
 
     assert good.returncode == 0, good.stdout
     assert found["nodes"]["node1"]["mounts"][0]["fstype"] == "fuse.glusterfs"
+    assert playbook_results.never("compare_nodes", good, bad) == set()
+    assert playbook_results.never("node_info", good) == {"problem"}
     assert bad.returncode == 2
     assert re.search(r"madctl: node2: .*\[STORAGE_DIFFERS\]", bad.stdout + bad.stderr)
     assert traces(on) == []
@@ -90,6 +93,7 @@ def test_rendezvous_alone(storage_cluster, tmp_path):
     done, found = play(lab, tmp_path, "rendezvous", variables, "rendezvous_result")
 
     assert done.returncode == 0, done.stdout
+    assert playbook_results.never("rendezvous", done) == {"checks", "failures"}
     assert (found["plan"]["world_size"], found["plan"]["nodes"][2]["interface"]) == (6, "ib0")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from madctl.lab import slurm, state
-from tests.integration import slurm_site
+from tests.integration import playbook_results, slurm_site
 from tests.integration.command import JOBS, wait_for
 from tests.integration.slurm_site import ORDERLY
 
@@ -59,11 +59,10 @@ def argv(site, tmp_path):
 
 
 @pytest.fixture
-def play(argv):
+def play(argv, tmp_path):
     def play(playbook, *words, **variables):
-        return subprocess.run(
-            argv(playbook, *words, **variables), cwd=JOBS, capture_output=True, text=True, timeout=120
-        )
+        words = argv(playbook, *words, **variables)
+        return playbook_results.play(words, os.environ, tmp_path, cwd=JOBS)
 
     return play
 

@@ -47,3 +47,7 @@ def test_all_are_listed_and_shown(kind):
     assert sorted(listed) == sorted(shown) == names(kind)
     for name in names(kind):
         assert name in text
+    if kind == "role":
+        # Versions before 2.18 leave examples out.
+        assert text.count("EXAMPLES:") == len(names(kind))
+        assert text.count("What it registers") == len(names(kind)) - 1  # All but net_tools.

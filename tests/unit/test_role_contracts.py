@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from docs.generators import plugin_docs
 from madctl.commands import launch
 from madctl.request.parser import Parser
 from madctl.request.role_variables import launch_variables
@@ -116,13 +117,88 @@ def test_the_readme_says_all_of_it(role):
     text = readme(role)
 
     assert text == tables().with_table(role), "run python docs/role_tables.py"
+    path = ROOT / f"roles/{role}/meta/argument_specs.yml"
+    assert path.read_text() == tables().with_examples(role), "run python docs/role_tables.py"
+    assert yaml.safe_load(specification(role)["examples"]) == example(role)
     assert text.startswith(f"# {role}\n")
     for name in specification(role)["options"]:
         assert f"| `{name}` |" in text
-    for promise in ("Idempotent", "Check mode", "Changes", "Undo"):
+    for promise in ("Idempotent", "Check mode", "Changes", "Undo", "Serial and free", "Tag"):
         assert f"- **{promise}:** " in text
     named = [entry["role"] for play in example(role) for entry in play["roles"]]
     assert named[-1] == f"madctl.multinode.{role}"
+
+
+def tasks_of(role):
+    for path in ROOT.glob(f"roles/{role}/tasks/*.yml"):
+        yield from yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_registers_is_what_its_module_documents(role):
+    registered = {task["register"] for task in tasks_of(role) if not task.get("register", "__").startswith("__")}
+    named = set(re.findall(rf"\b{role}_result\.(\w+)", readme(role)))
+    module = plugin_docs.module_of(role)
+
+    assert registered == ({f"{role}_result"} if module else set())
+    assert named <= (set(plugin_docs.returned(module)) if module else set())
+    for name, about in (plugin_docs.returned(module) if module else {}).items():
+        assert f"| `{name}` | {plugin_docs.kind(about)} | " in readme(role).partition("begin results")[2]
+        assert f"C({name})" in specification(role)["description"][-1]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_for_all_nodes_together_says_that_no_play_may_part_them(role):
+    acts_once = any(task.get("run_once") for task in tasks_of(role))
+    said = re.search(r"\*\*Serial and free:\*\* (yes|no)", readme(role))[1]
+
+    assert said == ("no" if acts_once else "yes")
+
+
+def used_in(playbook):
+    """Return the roles of a playbook, each with the tags of its tasks."""
+    found = {}
+    for play in yaml.safe_load(playbook.read_text()):
+        for task in (task for part in play["tasks"] for task in part.get("block", [part])):
+            for verb in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                if verb in task:
+                    found.setdefault(task[verb]["name"].rpartition(".")[2], set()).update(task["tags"])
+    return found
+
+
+def test_every_role_of_a_playbook_has_its_name_as_a_tag():
+    playbooks = {path.stem: used_in(path) for path in sorted(ROOT.glob("playbooks/*.yml"))}
+
+    for role in ROLES:
+        said = " ".join(re.search(r"\*\*Tag:\*\* ((?:.|\n  )*)", readme(role))[1].split())
+        having = [name for name, used in playbooks.items() if role in used]
+        assert all(role in playbooks[name][role] for name in having), role
+        assert set(re.findall(r"`(\w+)`", said)) - {role} == set(having) - {role}
+        assert ("of that name" in said) == (role in having)
+        assert said.startswith("no playbook") == (not having)
+
+
+@pytest.mark.slow
+def test_the_tags_of_the_playbooks_are_those_that_documents_list():
+    page = (ROOT / "docs/reference/playbooks.md").read_text()
+    documented = {
+        name: set(re.findall(r"`(\w+)`", tags))
+        for name, tags in re.findall(
+            r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", page.partition("| playbook | tags |")[2], re.M
+        )
+    }
+    names = sorted(path.stem for path in ROOT.glob("playbooks/*.yml"))
+    argv = [
+        BIN / "ansible-playbook",
+        "--list-tags",
+        "-i",
+        "localhost,",
+        *(f"madctl.multinode.{name}" for name in names),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    listed = [set(tags.split(", ")) - {"always"} for tags in re.findall(r"TASK TAGS: \[(.*)\]", done.stdout)]
+
+    assert dict(zip(names, listed, strict=True)) == documented
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 _ASK_SECONDS = 10.0
 _TELL_SECONDS = 3.0
 _SHOW_SECONDS = 0.5
-_STOPPED = codes.problem("RUN_STOPPED", None, "stopped by madctl stop")
+_STOPPED = codes.problem("RUN_STOPPED", None, "stopped on request")
 _ENDED = codes.problem("RUN_STOPPED", None, "the scheduler ended the job")
 
 

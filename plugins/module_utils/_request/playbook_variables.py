@@ -8,7 +8,7 @@ Pure; private to the collection.
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Match
+from typing import Iterable, List, Match, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import catalog
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
@@ -23,6 +23,8 @@ _VERB = re.compile(
     r"\bmadctl (check|collect|gc|launch|logs|ps|status|stop)\b(?: (RUN|[0-9]{8}-[0-9]{6}-\w+(?:\.\d+)?))?"
     r"(?: --(host|rank) ([\w.:-]*\w))?"
 )
+# Tags of tasks that run only with this value of ``on``.
+_ON = {"kubernetes": "k8s", "slurm": "slurm"}
 # What a playbook calls a part of a run.
 _PART = {"host": " --limit %s", "rank": " -e madctl_show_ranks=%s"}
 
@@ -64,7 +66,14 @@ def unknown(names: Iterable[str]) -> List[Problem]:
 def unknown_tags(typed: Iterable[str], known: Iterable[str]) -> List[Problem]:
     """Find tags that no task of a playbook has, each with the tag that was probably meant."""
     wrong = sorted(set(typed) - set(known) - {"all", "always", "never", "tagged", "untagged"})
-    return [problem("TAG_UNKNOWN", None, "no task has the tag %s" % tag, _meant(tag, known)) for tag in wrong]
+    return [problem("TAG_UNKNOWN", None, *_why(tag, known)) for tag in wrong]
+
+
+def _why(tag: str, known: Iterable[str]) -> Tuple[str, str]:
+    on = _ON.get(tag)
+    if on:
+        return "tasks with the tag %s run only with %son=%s" % (tag, variables.PREFIX, on), "leave the tag out"
+    return "no task has the tag %s" % tag, _meant(tag, known)
 
 
 def _meant(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -106,7 +106,7 @@ def stages(task: Any, task_vars: Any, arguments: dict[str, Any]) -> Stages:
     require_tags(task_vars, known)
     asked, skipped = set(task_vars.get("ansible_run_tags", ())), set(task_vars.get("ansible_skip_tags", ()))
     # Installing and starting have these tags; the probe always runs.
-    changing = set(known) - {"check"}
+    changing = set(known) & {"net_tools", "launch"}
     installs = bool(asked & {"all", *changing}) and not skipped & changing
     starts = bool(asked & {"all", "launch"}) and "launch" not in skipped
     return Stages(is_dry, follow and installs and not is_dry, starts)

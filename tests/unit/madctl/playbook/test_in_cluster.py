@@ -16,7 +16,7 @@ from tests.unit.cluster_objects import NAME, RUN, FakeCluster, job, running
 from tests.unit.madctl import cluster_runs
 
 SUCCESS = {"problems": [], "exit_code": 0, "restarts": []}
-STOPPED = {**SUCCESS, "problems": [codes.problem("RUN_STOPPED", None, "stopped by madctl stop")], "exit_code": 130}
+STOPPED = {**SUCCESS, "problems": [codes.problem("RUN_STOPPED", None, "stopped on request")], "exit_code": 130}
 FORBIDDEN = Refused("SCHEDULER_REFUSED", "it is forbidden", status=403)
 
 

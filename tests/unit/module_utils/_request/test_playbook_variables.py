@@ -49,24 +49,37 @@ def test_a_remedy_in_the_words_of_playbooks(text, expected):
     assert playbook_variables.in_words_of_playbooks(text) == expected
 
 
-def literals():
-    """List every string of the brain's judges and of actions, in which a remedy may stand."""
+# Where a call that reports a problem has its message and its remedy.
+PLACES = {"problem": (2, 3), "Refused": (1, 2)}
+# A program that is not madctl, and has such an option.
+FOREIGN = {"%s --upgrade"}
+
+
+def literals(place):
+    """List every string of the brain's judges and of actions, in which a message or a remedy may stand."""
     for folder in ("module_utils", "plugin_utils", "action"):
         for path in sorted((ROOT / "plugins" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "problem":
-                    for remedy in node.args[3:4]:
-                        if isinstance(remedy, ast.Constant) and remedy.value:
-                            yield remedy.value
+                name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+                for argument in node.args[PLACES[name][place] :][:1] if name in PLACES else ():
+                    for part in ast.walk(argument):
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                            yield part.value
 
 
 def test_no_remedy_keeps_an_option_of_madctl():
     remedies = {finding.remedy for check in catalog.CHECKS for finding in check.findings if finding.remedy}
-    remedies |= {*literals(), *ssh.remedies("HOST").values()}
+    remedies |= {*literals(1), *ssh.remedies("HOST").values()} - FOREIGN
     told = {remedy: playbook_variables.in_words_of_playbooks(remedy) for remedy in remedies}
 
-    assert len(told) > 60
+    assert len(told) > 100
     assert {remedy: text for remedy, text in told.items() if OPTION.search(text)} == {}
+
+
+def test_no_message_names_an_option_of_madctl():
+    found = {text for text in literals(0) if OPTION.search(text)}
+
+    assert found == set()
 
 
 def test_the_names_are_those_that_roles_playbooks_and_documents_have():
@@ -106,6 +119,10 @@ def test_a_tag_that_no_task_has():
     assert playbook_variables.unknown_tags(["all", "check", "always"], ["check", "launch"]) == []
     (found,) = playbook_variables.unknown_tags(["chekc"], ["check", "launch"])
     assert (found["code"], found["remedy"]) == ("TAG_UNKNOWN", "did you mean check?")
+    (elsewhere,) = playbook_variables.unknown_tags(["slurm"], ["check", "launch"])
+    assert (elsewhere["code"], elsewhere["remedy"]) == ("TAG_UNKNOWN", "leave the tag out")
+    assert elsewhere["message"] == "tasks with the tag slurm run only with madctl_on=slurm"
+    assert playbook_variables.unknown_tags(["slurm"], ["launch", "slurm"]) == []
 
 
 def test_playbooks_know_the_tags_that_their_tasks_have():
@@ -118,7 +135,8 @@ def test_playbooks_know_the_tags_that_their_tasks_have():
         tasks = [task for play in plays for part in play["tasks"] for task in part.get("block", [part])]
         given = [play_or_task.get("vars", {}) for play_or_task in (*plays, *tasks)]
         known = [value for own in given for name, value in own.items() if name.endswith("_known_tags")]
-        used = {tag for task in tasks for tag in task["tags"]} - {"always"}
+        # Those of schedulers are on their own tasks, which know them.
+        used = {tag for task in tasks for tag in task["tags"]} - {"always", "slurm", "kubernetes"}
         # A verb's own name also means the stages before it, which always run.
         stages = {"check"} if path.stem in ("check", "launch") else set()
 
