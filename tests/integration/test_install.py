@@ -148,6 +148,7 @@ def test_the_command_runs_from_an_environment_of_its_own(installer, version, whe
     assert said(environment / "bin/python", "-c", "import madctl; print(madctl.__version__)") == f"{VERSION}\n"
     playbook = said(environment / "bin/ansible-playbook", "madctl.multinode.launch", "--syntax-check")
     assert str(environment) in playbook
-    assert "HOST       ADDRESS" in said(madctl, "launch", "--dry-run", "--command", "--", "true")
+    launch = [madctl, "launch", "--run-dir", tmp_path / "runs", "--command"]
+    assert "HOST       ADDRESS" in said(*launch, "--dry-run", "--", "true")
     # Ansible starts it, and has to find the collection and its own programs in that environment.
-    assert "hello" in said(madctl, "launch", "--command", "--", "echo", "hello")
+    assert "hello" in said(*launch, "--", "echo", "hello")
