@@ -19,7 +19,7 @@ TEST_SYSTEM := openmpi-bin mpich docker.io docker-registry iptables faketime glu
 LONG_SYSTEM := slurmdbd mariadb-server-core mariadb-client-core patchelf
 IS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 
-.PHONY: help setup system torch mpi frameworks kubernetes-core demo test test-setup test-fast test-long lint docs recordings build bench clean
+.PHONY: help setup system torch mpi frameworks kubernetes-core demo test test-setup test-fast test-long lint docs recordings build release bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -104,6 +104,7 @@ lint: setup ## run all linters
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/antsibull-changelog lint
+	$(BIN)/reuse lint --quiet || { $(BIN)/reuse lint --lines; exit 1; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.8- plugins/modules plugins/module_utils
@@ -127,10 +128,12 @@ test-long: test-setup ## run tests that take long and rarely break: full-length 
 	@$(MAKE) --no-print-directory system SYSTEM="$(LONG_SYSTEM)" || echo "some of these are missing: $(LONG_SYSTEM); tests that need them are skipped"
 	$(BIN)/pytest --long -m "long or fuzz" --numprocesses 2 --dist loadfile tests
 
-build: setup ## build the wheel and the collection's tarball in dist/
-	@rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
-	$(BIN)/ansible-galaxy collection build --force --output-path dist . >/dev/null
-	ls dist
+build: setup ## build the wheel, the sdist and the collection's tarball in dist/
+	@rm -rf dist
+	$(BIN)/python -m tools.artifacts dist
+
+release: setup ## commit, tag and build VERSION=1.2.3 from that tag, and show the commands that publish it
+	@$(BIN)/python -m tools.release "$(VERSION)"
 
 docs: setup ## generate the pages that come from the code and build the site in site/
 	@for program in docs/*.py; do PYTHONPATH=. $(BIN)/python $$program; done

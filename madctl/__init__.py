@@ -41,10 +41,10 @@ __all__ = [  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module, metadata
+    from importlib import import_module
 
     if name == "__version__":
-        return metadata.version("madctl")
+        return import_module("madctl.version").version()
     if name == "errors":
         return import_module("madctl.errors")
     if name not in _PLACES:

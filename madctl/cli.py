@@ -156,9 +156,9 @@ def _split(arguments: Sequence[str], parser: Parser) -> words.Words:
 def _run(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
     if options.version:
-        from importlib.metadata import version
+        from madctl.version import version
 
-        terminal.say(f"madctl {version('madctl')}")
+        terminal.say(f"madctl {version()}")
         return ExitCode.SUCCEEDED
     if options.command is None:
         options.parser.print_help()

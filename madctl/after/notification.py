@@ -13,12 +13,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from madctl.result import Result, to_json
+from madctl.version import version
 
 SECONDS = 10.0
 _LOOK_SECONDS = 0.1
@@ -58,7 +58,7 @@ def _sent(url: str, body: bytes, seconds: float) -> str | None:
     if not url.startswith(("http://", "https://")):
         return "it is not an http or https address"
     try:
-        headers = {"Content-Type": "application/json", "User-Agent": f"madctl/{version('madctl')}"}
+        headers = {"Content-Type": "application/json", "User-Agent": f"madctl/{version()}"}
         request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310  see above
         with urllib.request.build_opener(_Direct).open(request, timeout=seconds):
             return None

@@ -71,7 +71,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _words(facts: Facts) -> Mapping[str, Any]:
-    from importlib.metadata import version
+    from madctl.version import version
 
     entries = history.entries_of(facts)
     known = history.of(facts, entries)
@@ -95,7 +95,7 @@ def _words(facts: Facts) -> Mapping[str, Any]:
         "fingerprint": sections.fingerprint(entries),
         "commands": sections.commands(facts),
         "made": sections.clock(facts.now),
-        "version": version("madctl"),
+        "version": version(),
     }
 
 
