@@ -67,7 +67,7 @@ def _diff(directory: bytes) -> bytes:
         source = os.path.join(directory, index)
         if os.path.exists(source):
             # With its time: to git, a file of the same size that is not newer than the index may have changed.
-            shutil.copy2(source, own)
+            shutil.copy2(os.fsdecode(source), own)
         more = {"GIT_INDEX_FILE": own, "GIT_OPTIONAL_LOCKS": "1"}
         off = filters.turned_off(directory)
         git.output(directory, *off, "add", "--intent-to-add", "--", ".", more=more)
