@@ -51,7 +51,7 @@ def read(path):
     kept = [one for one in map(json.loads, lines) if "censored" not in one["result"]]
     found = [(one["module"], _own(one["result"])) for one in kept]
     for module, result in found:
-        assert wrong(module, result) == [], module
+        assert (module, wrong(module, result)) == (module, [])
     return found
 
 
