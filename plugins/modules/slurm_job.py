@@ -213,4 +213,15 @@ remarks:
   type: list
   elements: str
   sample: []
+checks:
+  description: V(ok), V(warn), V(FAIL) or V(-), by host and check.
+  returned: when nodes were only checked, or refused
+  type: dict
+  sample: {gpu01: {reach: ok, storage: FAIL}}
+warning_list:
+  description: Warnings of the checks, as problems are written.
+  returned: when nodes were only checked, or refused
+  type: list
+  elements: dict
+  sample: []
 """

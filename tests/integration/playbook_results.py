@@ -20,7 +20,10 @@ OF_ANSIBLE = {
     *("invocation", "msg", "skip_reason", "skipped", "unreachable", "warnings"),
 }
 # What travels with a result and is promised to nobody.
-INTERNAL = {"by_scheduler", "detached", "error", "left", "nodes", "restarts", "trouble"}
+INTERNAL = {
+    *("by_scheduler", "candidates", "detached", "error", "fingerprints"),
+    *("left", "nodes", "restarts", "trouble"),
+}
 # Commands of other programs, up to the next part of a remedy.
 _OTHERS = re.compile(r"\b(?:ansible|ansible-playbook|git|ip|kubectl|pip) [^;,]*")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -51,7 +54,7 @@ def read(path):
     kept = [one for one in map(json.loads, lines) if "censored" not in one["result"]]
     found = [(one["module"], _own(one["result"])) for one in kept]
     for module, result in found:
-        assert wrong(module, result) == [], module
+        assert (module, wrong(module, result)) == (module, [])
     return found
 
 

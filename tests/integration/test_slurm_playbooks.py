@@ -229,7 +229,7 @@ def test_madctl_launches_on_a_login_node_as_on_its_own_machine(site):
     done = launch(site, "--env", "TOKEN", "--command", "--", "sh", "-c", "echo ${#TOKEN}", env={"TOKEN": SECRET})
     failed = launch(site, "--command", "--", "sh", "-c", "test $NODE_RANK = 0 || exit 3; sleep 60")
 
-    assert (done.code, done.json["status"], done.err.count("15")) == (0, "succeeded", 2), done.err
+    assert (done.code, done.json["status"], done.err.count("│ 15")) == (0, "succeeded", 2), done.err
     assert SECRET not in done.out + done.err + files(site.place(done.json["run_id"]))
     assert (failed.code, failed.codes[0]) == (6, "COMMAND_FAILED")
     assert failed.json["errors"][0]["exit_code"] == 3
