@@ -208,7 +208,7 @@ script:
   type: str
   sample: "#!/bin/sh"
 remarks:
-  description: What Slurm said of the job.
+  description: The lines that Slurm printed about the job.
   returned: in check mode
   type: list
   elements: str
