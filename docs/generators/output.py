@@ -127,4 +127,5 @@ def _name(value: dict[str, Any]) -> str:
 
 
 def _link(name: str) -> str:
-    return f"[{name}](#{name})"
+    # The result itself is the table at the top.
+    return f"[{name}](#{'json' if name == 'result' else name})"
