@@ -18,7 +18,7 @@ _STARTING_SECONDS = 120.0
 
 def judged(record: Record, nodes: Mapping[str, Any]) -> Verdict:
     """Judge a run by the answers of its nodes, and by what this machine saw, which followed it to its end."""
-    return joined_with(record, verdict.of_nodes(record.plan, nodes))
+    return joined_with(record, verdict.of_nodes(record.plan, nodes, record.cause))
 
 
 def joined_with(record: Record, found: Verdict) -> Verdict:

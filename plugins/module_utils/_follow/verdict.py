@@ -54,18 +54,19 @@ class _Failure(NamedTuple):
     error: Optional[str] = None
 
 
-def of_nodes(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> Verdict:
+def of_nodes(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], cause: Optional[str] = None) -> Verdict:
     """
     Judge a run.
 
     Args:
         plan: Its ``nodes`` in rank order, each with ``host`` and perhaps ``clock_offset``; ``shape``, ``world_size``.
         nodes: What each node answered, by host; nodes that did not answer are missing.
+        cause: What a follower saw fail first. Of failures within the precision of clocks, it decides.
     """
     answers = [(node, nodes[node["host"]]) for node in plan["nodes"] if node["host"] in nodes]
     offsets = {node["host"]: _offset(node, answer) for node, answer in answers}
     failures = [found for node, answer in answers for found in _failures(plan, node, answer, offsets[node["host"]])]
-    first = min(failures, key=lambda failure: failure.at, default=None)
+    first = min(failures, key=lambda one: (not _is_cause(one, cause), one.at), default=None)
     began = [answer["began"] - offsets[node["host"]] for node, answer in answers if answer.get("began") is not None]
     verdict = Verdict(UNKNOWN, began=min(began, default=None), joined=_joined(plan, answers))
     if first:
@@ -85,6 +86,10 @@ def of_nodes(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) ->
     if len(answers) < len(plan["nodes"]) or not all(answer["exit"] for _, answer in answers):
         return verdict._replace(cause=_missing(plan, nodes))
     return _whole(plan, answers, verdict)
+
+
+def _is_cause(failure: _Failure, cause: Optional[str]) -> bool:
+    return bool(cause) and str(cause).startswith(codes.cause(failure.problem))
 
 
 def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:

@@ -111,6 +111,15 @@ def test_who_failed_first_is_found_by_corrected_times():
     assert judged(nodes).cause == "n1 rank 0: exit code 1"
 
 
+@pytest.mark.parametrize(("seen", "rank"), [(None, 0), ("", 0), ("n2 rank 2: exit code 1: ValueError", 2), ("n9", 0)])
+def test_what_a_follower_saw_first_decides_where_clocks_are_too_coarse(seen, rank):
+    early = node(1, True, failure=rank_exit(0, at=90.000, error="RuntimeError: connection closed"))
+    late = node(1, True, failure=rank_exit(2, at=90.001, error="ValueError"))
+    plan = {**SCRIPT, "nodes": [{"host": "n1", "node_rank": 0}, {"host": "n2", "node_rank": 1}]}
+
+    assert verdict.of_nodes(plan, {"n1": early, "n2": late}, seen).rank == rank
+
+
 def test_what_a_log_says_is_the_error_where_the_rank_left_none():
     assert judged([node(1, failure=rank_exit(0, 1.0), error="KeyError: 'x'"), node()]).error == "KeyError: 'x'"
 
