@@ -22,9 +22,11 @@ from tools import artifacts
 
 _NUMBER = re.compile(r"\d+\.\d+\.\d+")
 _LINE = re.compile(r"^version: (.*)$", re.M)
+# Where a reader copies the number, or what comes after it, from.
+_NAMED = ("docs/how_to", "docs/reference/compatibility.md", "examples/project/requirements.yml")
 _UPLOADS = """\
 Nothing has been uploaded. These commands publish it:
-  git push origin {branch} {tag}
+  git push origin {branch}{tag}
   {programs}/twine upload {packages}
   {programs}/ansible-galaxy collection publish {tarball}"""
 
@@ -45,9 +47,13 @@ def release(root: Path, version: str) -> None:
     names = [f"dist/{path.name}" for path in built]
     tarball = next(name for name in names if "multinode" in name)
     packages = " ".join(name for name in names if name != tarball)
-    branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD")
+    branch = _git(root, "branch", "--show-current")
     print(f"released {version} as {tag}: {' '.join(names)}")
-    print(_UPLOADS.format(branch=branch, tag=tag, programs=artifacts.PROGRAMS, packages=packages, tarball=tarball))
+    print(
+        _UPLOADS.format(
+            branch=branch and f"{branch} ", tag=tag, programs=artifacts.PROGRAMS, packages=packages, tarball=tarball
+        )
+    )
 
 
 def refuse(root: Path, version: str) -> None:
@@ -95,10 +101,27 @@ def _tagged(root: Path, version: str, tag: str) -> Iterator[str]:
 def _write(tree: Path, version: str) -> None:
     """Set the version, move the fragments into the changelog, and write the pages that are made from the sources."""
     galaxy = tree / "galaxy.yml"
-    galaxy.write_text(_LINE.sub(f"version: {version}", galaxy.read_text(encoding="utf-8")), encoding="utf-8")
+    before = galaxy.read_text(encoding="utf-8")
+    galaxy.write_text(_LINE.sub(f"version: {version}", before), encoding="utf-8")
+    (old,) = _LINE.findall(before)
+    for name in _git(tree, "ls-files", *_NAMED).split("\n"):
+        text = (tree / name).read_text(encoding="utf-8")
+        (tree / name).write_text(renumbered(text, old, version), encoding="utf-8")
     _run(str(artifacts.PROGRAMS / "antsibull-changelog"), "release", "--version", version, cwd=tree)
     for program in sorted((tree / "docs").glob("*.py")):
         _run(sys.executable, str(program), cwd=tree)
+
+
+def renumbered(text: str, old: str, new: str) -> str:
+    """Return a text with a new version, and the one that may break promises after it, in place of the old ones."""
+    numbers = {old: new, _breaking(old): _breaking(new)}
+    known = "|".join(re.escape(number) for number in numbers)
+    return re.sub(rf"(?<![\w.])(?:{known})(?!\.?\d)", lambda found: numbers[found[0]], text)
+
+
+def _breaking(version: str) -> str:
+    first, second, _ = _order(version)
+    return f"{first + 1}.0.0" if first else f"0.{second + 1}.0"
 
 
 def _build(root: Path, tag: str, directory: Path) -> list[Path]:

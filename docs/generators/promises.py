@@ -40,7 +40,8 @@ def kept() -> set[str]:
 def _codes() -> Iterator[str]:
     for page in ("errors.md", "checks.md"):
         for code in re.findall(r"^\| `([A-Z_]+)`", (LIST.parent / page).read_text(encoding="utf-8"), re.M):
-            yield f"code {code} {int(codes.exit_code_of([code]))}"
+            number = f" {int(codes.exit_code_of([code]))}" if codes.has_exit_code(code) else ""
+            yield f"code {code}{number}"
     yield from (f"exit code {int(code)} {code.name}" for code in ExitCode)
 
 

@@ -11,6 +11,7 @@ import shutil
 
 import pytest
 
+from madctl.version import version
 from tests.integration import glusterfs, recorded
 from tests.integration.documents import CLUSTER, GUIDES, TRAIN, name, steps, typed
 from tests.integration.reader_shell import BIN, ROOT, Command, File, ReaderShell
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="the
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # Their readers have other machines: tests/integration/test_kubernetes_documents.py and test_guides.py.
 ELSEWHERE = ("docs/how_to/kubernetes.md", *GUIDES)
-PACKAGING = "tests/unit/test_packaging.py does it"
+PACKAGING = "tests/integration/test_install.py does it"
 NOT_RUN = {
     ("README.md", "make test    # linters and all tests"): "this test is part of it",
     ("CONTRIBUTING.md", "make test-fast    # while you work: unit tests"): "it is part of make test",
@@ -32,10 +33,13 @@ NOT_RUN = {
     ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
     ("docs/how_to/installation.md", "make build"): PACKAGING,
-    ("docs/how_to/installation.md", "pipx install dist/madctl-0.1.0-py3-none-any.whl"): PACKAGING,
+    ("docs/how_to/installation.md", f"pipx install dist/madctl-{version()}-py3-none-any.whl"): PACKAGING,
     ("docs/how_to/example_project.md", "ansible-galaxy collection install -r requirements.yml"): PACKAGING,
     ("docs/how_to/playbooks.md", "make build"): PACKAGING,
-    ("docs/how_to/playbooks.md", "ansible-galaxy collection install dist/madctl-multinode-0.1.0.tar.gz"): PACKAGING,
+    (
+        "docs/how_to/playbooks.md",
+        f"ansible-galaxy collection install dist/madctl-multinode-{version()}.tar.gz",
+    ): PACKAGING,
 }
 # A checkout that no user owns, with what runs there.
 CHECKOUT = f"""

@@ -83,6 +83,23 @@ def test_a_release_that_can_be_made_is_not_refused(small):
     assert release.refuse(small, "1.10.0") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('version: ">=0.1.0,<0.2.0"', 'version: ">=0.3.1,<0.4.0"'),
+        ("madctl-0.1.0-py3-none-any.whl, madctl-multinode-0.1.0.tar.gz", None),
+        ("`madctl~=0.1.0` never installs one. 0.1.0.", "`madctl~=0.3.1` never installs one. 0.3.1."),
+        ("10.1.0, 0.1.01, 0.1.0.1, 192.0.1.0, 1.0.2.0", "10.1.0, 0.1.01, 0.1.0.1, 192.0.1.0, 1.0.2.0"),
+    ],
+)
+def test_pages_name_the_version_of_the_release(text, expected):
+    assert release.renumbered(text, "0.1.0", "0.3.1") == (expected or text.replace("0.1.0", "0.3.1"))
+
+
+def test_what_may_break_promises_comes_after_the_first_number():
+    assert release.renumbered(">=0.9.0,<0.10.0", "0.9.0", "1.0.0") == ">=1.0.0,<2.0.0"
+
+
 def released(repository, version):
     argv = [sys.executable, "-m", "tools.release", version]
     return subprocess.run(argv, cwd=repository, capture_output=True, text=True)
@@ -121,6 +138,7 @@ def test_a_release_is_one_commit_and_its_artifacts(repository, made):
     assert git(repository, "rev-parse", "v99.1.0^{commit}") == git(repository, "rev-parse", "main")
     assert git(repository, "cat-file", "-t", "v99.1.0") == "tag"
     assert git(repository, "status", "--porcelain") == ""
+    assert git(repository, "grep", "-l", "-F", "99.1.0", "--", "examples", "docs/how_to").count("\n") == 3
     assert len(git(repository, "worktree", "list").splitlines()) == 1
     assert sorted(path.name for path in (repository / "dist").iterdir()) == names
     assert commands[0] == "  git push origin main v99.1.0"

@@ -89,6 +89,11 @@ def exit_code_of(codes: Sequence[str]) -> ExitCode:
     return _EXIT.get(codes[0], ExitCode.CHECK_FAILED) if codes else ExitCode.SUCCEEDED
 
 
+def has_exit_code(code: str) -> bool:
+    """Return whether a code decides how a launch exits: a warning does not, nor what other commands alone report."""
+    return code in UNREACHABLE or code in _EXIT or code in catalog.CHECK_OF and not catalog.is_warning(code)
+
+
 def answer_code(codes: Sequence[str]) -> ExitCode:
     """Return the exit code of a command that only asks nodes: one that does not answer is unreachable to it."""
     special = [_ASKED[code] for code in codes if code in _ASKED]
