@@ -26,7 +26,7 @@ _LINE = re.compile(r"^version: (.*)$", re.M)
 _NAMED = ("docs/how_to", "docs/reference/compatibility.md", "examples/project/requirements.yml")
 _UPLOADS = """\
 Nothing has been uploaded. These commands publish it:
-  git push origin {branch}{tag}
+  git push origin {pushed}
   {programs}/twine upload {packages}
   {programs}/ansible-galaxy collection publish {tarball}"""
 
@@ -47,13 +47,9 @@ def release(root: Path, version: str) -> None:
     names = [f"dist/{path.name}" for path in built]
     tarball = next(name for name in names if "multinode" in name)
     packages = " ".join(name for name in names if name != tarball)
-    branch = _git(root, "branch", "--show-current")
+    pushed = " ".join(filter(None, [_git(root, "branch", "--show-current"), tag]))
     print(f"released {version} as {tag}: {' '.join(names)}")
-    print(
-        _UPLOADS.format(
-            branch=branch and f"{branch} ", tag=tag, programs=artifacts.PROGRAMS, packages=packages, tarball=tarball
-        )
-    )
+    print(_UPLOADS.format(pushed=pushed, programs=artifacts.PROGRAMS, packages=packages, tarball=tarball))
 
 
 def refuse(root: Path, version: str) -> None:
