@@ -37,7 +37,7 @@ _PINNED = {
     "ANSIBLE_SKIP_TAGS": "never",  # This list must not be empty.
     # madctl parses the results.
     "ANSIBLE_NO_LOG": "False",
-    # Results grow with the number of nodes, and ansible-runner drops longer ones; the default is 700,000 characters.
+    # Results grow with the number of nodes, and ansible-runner empties longer ones; its default is 700,000 characters.
     "MAX_EVENT_RES": str(1 << 30),
     # A prompt could not be answered.
     "ANSIBLE_ASK_PASS": "False",
@@ -96,7 +96,7 @@ def _collection() -> str:
 
 
 def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
-    """Find the settings that Ansible reads here: the first existing file, except in a world-writable directory."""
+    """Find the settings file that Ansible reads: the first existing one, but not one in a world-writable directory."""
     named = given.get("ANSIBLE_CONFIG")
     places = [Path(named) / _FILE if Path(named).is_dir() else Path(named)] if named else []
     if not is_ignored():
@@ -106,14 +106,14 @@ def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def unread(sources: Sequence[str], given: Mapping[str, str] = os.environ) -> list[str]:
-    """Return settings files, here or beside an inventory, that Ansible does not read though users may expect it."""
+    """Return settings files here, or beside an inventory, that Ansible does not read though users may expect it."""
     used = config_file(given)
     places = dict.fromkeys([Path(_FILE), *(Path(source).parent / _FILE for source in sources)])
     return [str(place) for place in places if place.is_file() and not (used and place.samefile(used))]
 
 
 def is_ignored() -> bool:
-    """Return whether Ansible ignores settings here, because the directory is world-writable."""
+    """Return whether Ansible ignores settings in the current directory, because it is world-writable."""
     try:
         return bool(Path().stat().st_mode & stat.S_IWOTH)
     except OSError:

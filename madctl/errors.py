@@ -3,7 +3,7 @@
 The errors below the command line, and the exit code of each kind.
 
     MadctlError
-    ├── UsageError        2   the request is invalid, or the lab cannot do that here; no node was contacted
+    ├── UsageError        2   the request is invalid, or a lab cannot do that on this machine; no node was contacted
     │   └── KeywordError  2   in Python: an unknown keyword, or a value of the wrong type; also a TypeError
     └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
@@ -81,7 +81,7 @@ def unexpected(error: BaseException) -> Problem:
 
 
 class UsageError(MadctlError):
-    """The request is invalid, or the lab cannot do that here; no node was contacted."""
+    """The request is invalid, or a lab cannot do that on this machine; no node was contacted."""
 
     exit_code = ExitCode.USAGE
 

@@ -177,7 +177,7 @@ class Line(str):
 
 
 def failure(run_id: str | None, exit_code: int, errors: tuple[Problem, ...], cause: str | None) -> RunError:
-    """Make the error of a failed run or check; if only its record remains, the cause stands in for its errors."""
+    """Make the error of a failed run or check; if only its record remains, the cause takes the place of its errors."""
     known = errors or (Problem("RUN_FAILED", cause or "the run did not succeed", remedy=f"see madctl status {run_id}"),)
     error = RunError(exit_code_of(exit_code), *known)
     error.run_id = run_id

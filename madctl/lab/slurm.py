@@ -3,7 +3,7 @@
 A real Slurm on a lab's hosts: controller and credentials on this machine, its login side, and a daemon per host.
 
 Configuration, state, logs and credentials are in ``.slurm`` in the shared directory of the lab. All of it ends with
-the lab: processes here carry its mark, and those of a host end with the host.
+the lab: processes on this machine carry its mark, and those of a host end with the host.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def follower(record: Record, options: argparse.Namespace, view: View) -> LoginSe
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; the answer has no problems only if it has ended, and Slurm confirms that its job is over."""
+    """Stop a run; report no problem only if it has ended, and Slurm says that its job is over."""
     login, named = _at(record)
     found = _played("stop", ACTION, login, {**named, "madctl_grace": 0.0 if is_forced else _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))

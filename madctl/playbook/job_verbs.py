@@ -62,7 +62,7 @@ def stands(record: Record) -> tuple[Standing, Record]:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; no problems mean that it wrote its end, or never began, and that Slurm says that the job is over."""
+    """Stop a run; report no problem only if it wrote its end, or never began, and Slurm says that the job is over."""
     record = submitted(record)
     assert record.job is not None
     job_id, base, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")

@@ -48,7 +48,7 @@ def planned(record: Record) -> Record:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; no problems mean that the cluster says that all of its pods have ended, or are gone."""
+    """Stop a run; report no problem only if the cluster says that all of its pods have ended, or are gone."""
     record = planned(record)
     done, problems = Ended(False), []
     try:

@@ -25,7 +25,7 @@ _AT_ONCE = 8
 
 def stop(record: Record, is_forced: bool = False) -> Answer:
     """
-    Stop a run; the answer has no errors only if every node proved that nothing is left.
+    Stop a run; report no error only if every node proved that nothing is left.
 
     Args:
         is_forced: Whether to kill immediately.
