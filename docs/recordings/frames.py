@@ -78,7 +78,7 @@ def answers(cast: str) -> list[str]:
 
 
 def _frames(events: list[tuple[float, str, str]]) -> Iterator[tuple[float, str]]:
-    """Yield what appears at once, with its time, with pauses cut to ``LONGEST_PAUSE``."""
+    """Yield output that appears together, with its time; pauses are cut to ``LONGEST_PAUSE``."""
     now, before, pending = 0.0, 0.0, ""
     for at, _, data in events:
         passed = min(at - before, LONGEST_PAUSE)

@@ -95,7 +95,7 @@ def _not_run(message: str) -> Problem:
 
 @contextmanager
 def _signals_noted() -> Iterator[threading.Event]:
-    """Let signals interrupt what is being done: the session of the run, which handled them, is over."""
+    """Let signals interrupt the work of this file: the session of the run, which handled them before, is over."""
     leaving = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield leaving

@@ -80,7 +80,7 @@ def _launched(options: argparse.Namespace) -> int:
 
 
 def _after(options: argparse.Namespace, error: RunError) -> None:
-    """Do what was requested for the end if there is only an error and no report, such as without a scheduler."""
+    """Do what was requested for the end after an error without a report, such as when the scheduler is away."""
     from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
     from madctl.after import wishes
     from madctl.result import Result

@@ -55,7 +55,7 @@ class JobRoots:
     """One cleaning of all run roots that this machine knows; ``notices`` are failures to remove or to ask."""
 
     def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
-        # Directories on another login node are removed there.
+        # The files of runs on other login nodes are removed there.
         self._records = [one for one in records if one.job and "place" in one.job and "login" not in one.job]
         self._age, self._is_dry, self._now = max(0.0, days) * DAY_SECONDS, dry_run, time.time()
         self.roots: list[Root] = []

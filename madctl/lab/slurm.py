@@ -30,7 +30,7 @@ PROGRAMS = {
 GPUS = 2
 # More than the machine has: otherwise jobs that wait for each other would block the next one.
 _CPUS = 16
-_FIRST_PORT = 21000  # a controller listens on all addresses of this machine, so each lab has a port of its own
+_FIRST_PORT = 21000  # a controller listens on all addresses of this machine, so each lab has its own port
 _NULL_DEVICE = os.makedev(1, 3)
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -134,7 +134,7 @@ def hosts_file(lab: Lab, own_name: str) -> str:
     """Write one host's /etc/hosts: loopback, then every host by its management address, and names for all addresses."""
     own = f"# this host is {own_name}\n"
     peers = "".join(f"{host.management_address} {host.name}\n" for host in lab.hosts)
-    # Name every data address for software that looks it up, also as IPv4-mapped IPv6, which torch uses.
+    # Name data addresses for software that looks them up, also as IPv4-mapped IPv6 addresses, which torch asks for.
     data = "".join(f"{host.data_address} {host.name}-data\n" for host in lab.hosts)
     mapped = "".join(
         f"::ffff:{host.data_address} {host.name}-data\n::ffff:{host.management_address} {host.name}-management\n"

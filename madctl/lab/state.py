@@ -99,7 +99,7 @@ def indexes() -> set[int]:
 
 
 def is_recorded(name: str) -> bool:
-    """Return whether a lab has a record, which is written late in its start."""
+    """Return whether a lab has a record, which is written once its hosts are booting."""
     return (directory(name) / RECORD).exists()
 
 

@@ -87,7 +87,7 @@ class Entry:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The same for all copies of an event, however they were received."""
+        """A key that is the same for all copies of an event, however they were received."""
         seq, host, rank = (self.event.get(name) for name in ("seq", "host", "rank"))
         return (self.attempt, host, seq) if seq else (self.attempt, host, self.event["event"], rank, round(self.at, 1))
 

@@ -20,7 +20,7 @@ from madctl.settings.finding import Text
 PROFILE = "profile"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-# Longer statements, in lines, are read, but from there on positions are unknown.
+# The most lines of a statement; longer ones are read, but from there on the lines of keys are unknown.
 _LONGEST = 100
 # Shorter words are part of too many names to suggest one.
 _SHORTEST = 3
