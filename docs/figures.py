@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the figures that were measured into the page about scale; ``make bench`` measures them again."""
+"""Write the measured figures into the page about scale; ``make bench`` measures them again."""
 
 from pathlib import Path
 

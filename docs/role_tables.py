@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Write the parts of roles that come from elsewhere.
+Write the parts of roles that are generated from other files.
 
-The tables in README files come from argument specifications and from what the modules of roles document to return;
+The tables in README files come from argument specifications and from the documented results of the roles' modules;
 examples and results in argument specifications, which ``ansible-doc`` shows, from README files and these modules.
 """
 
@@ -24,7 +24,7 @@ _MARKUP = re.compile(r"\b[COMV]\((.*?)\)")
 
 
 def options(role: str) -> dict[str, dict[str, object]]:
-    """Return the variables of a role as its specification describes them."""
+    """Return the variables of a role from its specification."""
     text = (ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     found: dict[str, dict[str, object]] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
     return found
@@ -57,7 +57,7 @@ def _meaning(about: dict[str, object]) -> str:
 
 
 def results(role: str) -> str:
-    """Return the table of what a role registers; nothing for a role that registers nothing of its own."""
+    """Return the table of a role's results; nothing for a role that registers none of its own."""
     module = plugin_docs.module_of(role)
     return plugin_docs.results_table(module, f"in `{role}_result`") if module else ""
 
@@ -79,7 +79,7 @@ def example(role: str) -> str:
 
 
 def with_examples(role: str) -> str:
-    """Return a role's argument specification with its example and what it registers brought up to date."""
+    """Return a role's argument specification with its example and its results brought up to date."""
     text = (ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     text = re.sub(rf"      {re.escape(_RESULT)}\n      - >-\n(?:        .*\n)+", "", text)
     text = re.sub(rf"{re.escape(_EXAMPLES)}(?:      .*\n|\n)+", "", text)
@@ -90,7 +90,7 @@ def with_examples(role: str) -> str:
 
 
 def _result(role: str) -> str:
-    """Write what a role registers as an item of its description."""
+    """Write the results of a role as an item of its description."""
     module = plugin_docs.module_of(role)
     if module is None:
         return ""

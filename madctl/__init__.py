@@ -5,7 +5,7 @@ Start one job on many GPU nodes over plain SSH, all nodes or none.
     run = madctl.launch("train.py", "--lr", 1e-4, hosts="gpu[01-16]")
     result = run.wait()
 
-What is named here is loaded when it is used.
+Names are imported on first use.
 """
 
 from __future__ import annotations

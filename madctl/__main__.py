@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let ``python -m madctl`` do what ``madctl`` does."""
+"""Make ``python -m madctl`` the same as ``madctl``."""
 
 from madctl.cli import program
 

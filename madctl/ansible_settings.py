@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The settings for Ansible when madctl runs it: where this collection is, and what its playbooks depend on.
+The settings for Ansible when madctl runs it: the path of this collection, and what its playbooks depend on.
 
-All other settings of the user stay in force; in ``ansible.cfg`` they may be meant for other playbooks.
+All other settings of the user stay in force; those in ``ansible.cfg`` may be meant for other playbooks.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from madctl.errors import ExitCode, Problem, RunError, refused
 _PINNED = {
     # ansible-runner turns host key checking off unless it is set.
     "ANSIBLE_HOST_KEY_CHECKING": "True",
-    # A callback that draws is for playbooks that are run by hand; here madctl is the screen.
+    # Callbacks that draw are for playbooks that are run by hand; here madctl does the drawing.
     "ANSIBLE_STDOUT_CALLBACK": "default",
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_FORCE_COLOR": "0",
     "ANSIBLE_DEPRECATION_WARNINGS": "0",
     "ANSIBLE_RETRY_FILES_ENABLED": "0",
-    # All hosts take every step together, a failure is judged with all others, and nothing ends early.
+    # All hosts run each task together, a failure is judged with all others, and no play ends early.
     "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_ANY_ERRORS_FATAL": "False",
     "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "True",
     "ANSIBLE_TASK_TIMEOUT": "0",
     "ANSIBLE_RUN_TAGS": "all",
     "ANSIBLE_SKIP_TAGS": "never",  # This list must not be empty.
-    # madctl reads the results.
+    # madctl parses the results.
     "ANSIBLE_NO_LOG": "False",
-    # Results grow with the nodes, and ansible-runner empties one with more characters; the default is 700,000.
+    # Results grow with the number of nodes, and ansible-runner empties longer ones; its default is 700,000 characters.
     "MAX_EVENT_RES": str(1 << 30),
-    # A question could not be answered.
+    # A prompt could not be answered.
     "ANSIBLE_ASK_PASS": "False",
     "ANSIBLE_BECOME_ASK_PASS": "False",
     "ANSIBLE_ASK_VAULT_PASS": "False",
@@ -59,13 +59,13 @@ def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def _emptied(given: Mapping[str, str]) -> dict[str, str]:
-    """Empty values that are not UTF-8, which ansible-runner cannot write; a job gets its variables another way."""
+    """Empty values that are not UTF-8, which ansible-runner cannot write; jobs get their variables by another way."""
     odd = (name for name, value in given.items() if value != value.encode("utf-8", "replace").decode())
     return dict.fromkeys((name for name in odd if name != "HOME"), "")
 
 
 def _joined(given: Mapping[str, str]) -> dict[str, str]:
-    """Add what is required to the user's settings."""
+    """Add the required values to the user's settings."""
     own = _read(config_file(given))
 
     def setting(name: str, section: str, key: str, usual: str) -> str:
@@ -74,7 +74,7 @@ def _joined(given: Mapping[str, str]) -> dict[str, str]:
     collections = setting("ANSIBLE_COLLECTIONS_PATH", "defaults", "collections_path", _COLLECTIONS)
     plugins = setting("ANSIBLE_INVENTORY_ENABLED", "inventory", "enable_plugins", _INVENTORY_PLUGINS)
     if "@prompt" in setting("ANSIBLE_VAULT_IDENTITY_LIST", "defaults", "vault_identity_list", ""):
-        # It would ask where no user sees it, and wait forever.
+        # The prompt would be invisible, and Ansible would wait forever.
         message = "your Ansible settings ask for a vault password, which cannot be typed here"
         raise refused("USAGE", message, remedy="name a file: ANSIBLE_VAULT_PASSWORD_FILE=FILE")
     return {
@@ -86,7 +86,7 @@ def _joined(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _collection() -> str:
-    """Find the directory that this collection is in."""
+    """Find the collections path that contains this collection."""
     spec = importlib.util.find_spec("ansible_collections.madctl.multinode")
     if spec is None or not spec.submodule_search_locations:
         raise RunError(
@@ -96,7 +96,7 @@ def _collection() -> str:
 
 
 def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
-    """Find the settings that Ansible reads here: the first existing file, except where all users may write."""
+    """Find the settings file that Ansible reads: the first existing one, but not one in a world-writable directory."""
     named = given.get("ANSIBLE_CONFIG")
     places = [Path(named) / _FILE if Path(named).is_dir() else Path(named)] if named else []
     if not is_ignored():
@@ -106,14 +106,14 @@ def config_file(given: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def unread(sources: Sequence[str], given: Mapping[str, str] = os.environ) -> list[str]:
-    """Return settings, here or beside an inventory, that users may expect to be read and that Ansible does not read."""
+    """Return settings files here, or beside an inventory, that Ansible does not read though users may expect it."""
     used = config_file(given)
     places = dict.fromkeys([Path(_FILE), *(Path(source).parent / _FILE for source in sources)])
     return [str(place) for place in places if place.is_file() and not (used and place.samefile(used))]
 
 
 def is_ignored() -> bool:
-    """Return whether Ansible ignores settings here, because all users may write into this directory."""
+    """Return whether Ansible ignores settings in the current directory, because it is world-writable."""
     try:
         return bool(Path().stat().st_mode & stat.S_IWOTH)
     except OSError:
@@ -130,7 +130,7 @@ def _read(path: Path | None) -> configparser.ConfigParser:
     return found
 
 
-# A child tells: to find out here would change the locale of this process, which may have other threads.
+# Run in a child: finding out in this process, which may have other threads, would change its locale.
 _TELL_ENCODING = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.getlocale()[1])"
 
 
@@ -145,7 +145,7 @@ def _utf8() -> dict[str, str]:
 
 @cache
 def _is_utf8(named: tuple[tuple[str, str], ...]) -> bool:
-    """Return whether the locale that some variables name exists, and has an encoding that Ansible accepts."""
+    """Return whether the locale in some variables exists, and has an encoding that Ansible accepts."""
     argv = [sys.executable, "-I", "-S", "-c", _TELL_ENCODING]
     others = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**others, **dict(named)})

@@ -56,7 +56,7 @@ class _OnScreen(Parser):
         return terminal.OUT.width() or super().width()
 
     def _print_message(self, message: str, _: Any = None) -> None:
-        """Print help, which is all that argparse prints, as everything else is printed."""
+        """Print help, the only thing that argparse prints, like all other output."""
         terminal.say(*message.rstrip("\n").split("\n"))
 
 
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit as end:  # of --help
         code = int(end.code or 0)
-    except Exception as error:  # noqa: BLE001  no caller could turn it into one line
+    except Exception as error:  # noqa: BLE001  callers expect one line, not a traceback
         terminal.trace(error)
         code = _report(MadctlError(unexpected(error)), arguments)
     return _leave(code)
@@ -99,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """
-    Be the program: run, and exit.
+    Run as a program, and exit.
 
-    A thread may hang, on a screen that takes nothing or on a server that is silent. Python would wait for it, or end
-    under it, which can abort the process after its result was told. All that was printed is flushed already.
+    A thread may hang on a blocked terminal or a silent server. Python would wait for it, or shut down while it runs,
+    which can abort the process after it printed its result. All output is flushed already.
     """
     import atexit
     import threading
@@ -125,7 +125,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     if arguments[:1] == ["help"]:
-        # Before all that the command would take: help never starts anything.
+        # Before all arguments of the command: help never starts anything.
         named = [word for word in arguments[1:] if word != "help"]
         depth = 2 if named[:1] == ["lab"] and named[1:2] and not named[1].startswith("-") else 1
         arguments = [*named[:depth], "--help", *named[depth:]]
@@ -142,7 +142,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         try:
             options.notices = applying.apply(options, parser, lambda: parser.parse_args(words.glued(found.own)))
         except UsageError as error:
-            # A typing mistake in a file must not keep a run alive; nothing of the settings holds then.
+            # A typing mistake in a file must not prevent a stop; all settings are ignored then.
             if options.command != "stop":
                 raise
             options = argparse.Namespace(**{**typed, "notices": list(error.problems)})
@@ -170,7 +170,7 @@ def _run(arguments: Sequence[str]) -> int:
             print_problems([], options.notices)
         return int(options.run(options))
     except MadctlError as error:
-        # A rerun gets no settings, the variable that asks for JSON neither.
+        # A rerun ignores settings, including the variable that requests JSON.
         error.as_json = hasattr(options, "output") and (options.output == "json" or wants_json(arguments))
         if hasattr(options, "settings"):
             from madctl.settings import applying
@@ -180,7 +180,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _leave(code: int) -> int:
-    """Release the screen, and say what of the output was lost."""
+    """Release the screen, and report lost output."""
     lost = terminal.leave()
     if lost:
         remedy = "the command has ended; the logs of a run are on its nodes"
@@ -203,12 +203,12 @@ def _report(error: MadctlError, arguments: Sequence[str]) -> int:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether JSON was asked for, even when the rest of the line could not be parsed."""
+    """Return whether JSON was requested, even if the rest of the line could not be parsed."""
     try:
         arguments = _split(arguments, build_parser()).own
     except MadctlError:
         arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
     pairs = list(zip(arguments, [*arguments[1:], ""], strict=True))
     typed = [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == "--output"]
-    # Where the line, or a file of settings, cannot be parsed, the variable still says what a program wants to read.
+    # If the line, or a settings file, cannot be parsed, the variable still tells which format the caller reads.
     return (typed or [os.environ.get(_OUTPUT, "")])[-1] == "json"

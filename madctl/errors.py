@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What can go wrong below the command line, and the exit code of each kind.
+The errors below the command line, and the exit code of each kind.
 
     MadctlError
-    ├── UsageError        2   the request is invalid, or the lab cannot do that here; no node was contacted
+    ├── UsageError        2   the request is invalid, or a lab cannot do that on this machine; no node was contacted
     │   └── KeywordError  2   in Python: an unknown keyword, or a value of the wrong type; also a TypeError
     └── RunError          *   what nodes, Ansible or the job reported; has its own exit code
 
@@ -22,8 +22,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.exit_code
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 
 DEBUG = "MADCTL_DEBUG"
-_LONGEST = 400  # of what an exception says
-# What a machine may lack is not a bug.
+_LONGEST = 400  # characters of an exception's message
+# A shortage of these on the machine is not a bug.
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
@@ -33,9 +33,9 @@ _MACHINE = (
 @dataclass(frozen=True)
 class Problem:
     """
-    One line of bad news: where, what, and what to do about it.
+    One line of bad news: where, what, and the remedy.
 
-    ``code`` is stable and listed in ``docs/reference/errors.md``; ``host`` is None when the problem is not that of one
+    ``code`` is stable and listed in ``docs/reference/errors.md``; ``host`` is None unless the problem is on one
     node.
     """
 
@@ -57,21 +57,19 @@ class MadctlError(Exception):
     """Base of all errors that are reported as lines instead of a traceback."""
 
     exit_code: ExitCode = ExitCode.INTERNAL
-    as_json: bool | None = (
-        None  # whether it is also written to standard output; None where only the words of a line say
-    )
+    as_json: bool | None = None  # whether to print it to stdout as JSON, too; None: unknown, the command line decides
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Say what makes it again in another process, as that of a pool."""
+        """Return how to pickle it, for a process pool for example."""
         return (type(self), self.problems, vars(self))
 
 
 def unexpected(error: BaseException) -> Problem:
-    """Make a problem of an unforeseen error: the machine lacks something, or madctl has a bug."""
+    """Make a problem from an unforeseen error: the machine lacks a resource, or madctl has a bug."""
     if isinstance(error, OSError) and error.errno in _MACHINE:
         return Problem("INTERNAL", reason(error, is_named=True))
     trace = error.__traceback__
@@ -83,7 +81,7 @@ def unexpected(error: BaseException) -> Problem:
 
 
 class UsageError(MadctlError):
-    """The request is invalid, or the lab cannot do that here; no node was contacted."""
+    """The request is invalid, or a lab cannot do that on this machine; no node was contacted."""
 
     exit_code = ExitCode.USAGE
 
@@ -93,7 +91,7 @@ class KeywordError(UsageError, TypeError):
 
 
 def refused(code: str, message: str, host: str | None = None, remedy: str | None = None) -> UsageError:
-    """Make the error of a request with one problem."""
+    """Make the error for a refused request, with one problem."""
     return UsageError(Problem(code, message, host, remedy))
 
 
@@ -102,7 +100,7 @@ class RunError(MadctlError):
     Nodes, Ansible or the job itself reported a failure.
 
     Attributes:
-        run_id: The run, if one was remembered.
+        run_id: The ID of the run, if it has a record.
     """
 
     run_id: str | None = None
@@ -112,5 +110,5 @@ class RunError(MadctlError):
         self.exit_code = exit_code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Say what makes it again in another process, as that of a pool."""
+        """Return how to pickle it, for a process pool for example."""
         return (type(self), (self.exit_code, *self.problems), vars(self))

@@ -17,7 +17,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one command, as it is written; ``data`` is None where there are only errors."""
+    """The result of one command, as in its JSON; ``data`` is None if there are only errors."""
 
     command: str
     status: str
@@ -30,7 +30,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command about runs found out: its result, and the same as lines for people."""
+    """The answer of a command about runs: its result, and the same as lines for people."""
 
     result: Result
     lines: Sequence[object]
@@ -46,17 +46,17 @@ def answer(
     good: str = "succeeded",
 ) -> Answer:
     """
-    Make the answer of a command that asks nodes; its exit code is that of its problems.
+    Make the answer of a command that queries nodes; its exit code follows from its problems.
 
     Args:
-        good: The status without problems.
+        good: The status if there are no problems.
     """
     status, code = "failed" if problems else good, answer_code([problem.code for problem in problems])
     return Answer(Result(command, status, code, run_id, data, problems, notices), lines)
 
 
 def as_data(result: Result) -> dict[str, Any]:
-    """Return the result as data, as it is written."""
+    """Return the result as data, as in the JSON."""
     lists = {"errors": list(map(_problem, result.errors)), "warnings": list(map(_problem, result.warnings))}
     return {**vars(result), **lists}
 
@@ -64,12 +64,12 @@ def as_data(result: Result) -> dict[str, Any]:
 def to_json(result: Result) -> str:
     """Write the result as one JSON object on one line, in characters that are harmless to a terminal."""
     text = json.dumps(_finite({"schema": SCHEMA, **as_data(result)}), allow_nan=False)
-    # The only control character that JSON leaves as it is.
+    # The only control character that JSON does not escape.
     return text.replace("\x7f", "\\u007f")
 
 
 def _finite(value: Any) -> Any:
-    """Replace numbers that JSON cannot write by null; a node may report one."""
+    """Replace numbers that JSON cannot represent with null; a node may report one."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

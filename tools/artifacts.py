@@ -2,7 +2,7 @@
 """
 Build the wheel, the sdist and the collection's tarball: ``python -m tools.artifacts DIRECTORY``.
 
-The same sources make the same bytes, whoever builds them, when and where: times are those of the last commit, or
+The same sources give the same bytes on any machine at any time: timestamps are those of the last commit, or of
 ``SOURCE_DATE_EPOCH``.
 """
 
@@ -24,7 +24,7 @@ PROGRAMS = Path(sys.executable).parent
 
 
 def build(source: Path, directory: Path, epoch: int) -> list[Path]:
-    """Build all three from a directory of sources, the wheel from the sdist, and return their paths."""
+    """Build all three from a source directory, the wheel from the sdist, and return their paths."""
     with tempfile.TemporaryDirectory() as temporary:
         built = Path(temporary)
         _quietly([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(built), str(source)], epoch)
@@ -54,7 +54,7 @@ def _quietly(argv: list[str], epoch: int) -> None:
 
 
 def _reproducible(tarball: bytes, epoch: int) -> bytes:
-    """Return a tarball of ansible-galaxy with its files in order and all times the same: it takes what it finds."""
+    """Sort the files of a tarball of ansible-galaxy, and set their times: it takes both as the disk has them."""
     with tarfile.open(fileobj=io.BytesIO(tarball)) as archive:
         members = {member.name: member for member in archive}
         files = {name: file.read() for name in members if (file := archive.extractfile(name))}
@@ -66,10 +66,10 @@ def _reproducible(tarball: bytes, epoch: int) -> bytes:
     packed = io.BytesIO()
     compressed = gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=epoch)
     with compressed, tarfile.open(fileobj=compressed, mode="w") as archive:
-        # Galaxy writes these two first, too: a reader learns what the tarball is without unpacking it.
+        # Galaxy writes these two first, too, so that a reader can identify the tarball without unpacking it.
         for name in sorted(members, key=lambda name: (name not in ("MANIFEST.json", "FILES.json"), name)):
             member, content = members[name], files.get(name, b"")
-            # Its headers have the time again, to the nanosecond.
+            # PAX headers repeat the time, to the nanosecond.
             member.mtime, member.size, member.pax_headers = epoch, len(content), {}
             archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()

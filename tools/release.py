@@ -3,7 +3,7 @@
 Release a version: ``python -m tools.release VERSION``.
 
 One commit sets the version and moves the fragments into the changelog; it is tagged, and the wheel, the sdist and the
-collection's tarball are built from that tag. All of it happens in a working tree of its own, so that nothing has
+collection's tarball are built from that tag. All of this happens in a separate working tree, so that nothing has
 changed if a step fails. Nothing is uploaded.
 """
 
@@ -53,7 +53,7 @@ def release(root: Path, version: str) -> None:
 
 
 def refuse(root: Path, version: str) -> None:
-    """Exit with a reason if this version cannot be released from what the repository has now."""
+    """Exit with a reason if this version cannot be released from the current state of the repository."""
     if not _NUMBER.fullmatch(version):
         sys.exit(f"{version!r} is not a version such as 0.2.0")
     if _git(root, "status", "--porcelain"):
@@ -76,7 +76,7 @@ def _order(version: str) -> list[int]:
 
 @contextlib.contextmanager
 def _tagged(root: Path, version: str, tag: str) -> Iterator[str]:
-    """Commit and tag the release beside the branch, and take both back if what follows fails."""
+    """Commit and tag the release beside the branch, and undo both if a later step fails."""
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary) / "tree"
         _git(root, "worktree", "add", "--quiet", "--detach", str(tree))
@@ -95,7 +95,7 @@ def _tagged(root: Path, version: str, tag: str) -> Iterator[str]:
 
 
 def _write(tree: Path, version: str) -> None:
-    """Set the version, move the fragments into the changelog, and write the pages that are made from the sources."""
+    """Set the version, move the fragments into the changelog, and write the generated pages."""
     galaxy = tree / "galaxy.yml"
     before = galaxy.read_text(encoding="utf-8")
     galaxy.write_text(_LINE.sub(f"version: {version}", before), encoding="utf-8")
@@ -121,7 +121,7 @@ def _breaking(version: str) -> str:
 
 
 def _build(root: Path, tag: str, directory: Path) -> list[Path]:
-    """Build the artifacts from what a tag has, and from nothing else."""
+    """Build the artifacts from the files of a tag alone."""
     source = directory / "source"
     source.mkdir(parents=True)
     archive = subprocess.run(["git", "-C", str(root), "archive", tag], check=True, stdout=subprocess.PIPE).stdout
@@ -130,7 +130,7 @@ def _build(root: Path, tag: str, directory: Path) -> list[Path]:
 
 
 def _check(built: list[Path], again: list[Path]) -> None:
-    """Exit if the artifacts are not what an index takes, or differ from those of another build."""
+    """Exit if an index would not accept the artifacts, or if they differ from those of another build."""
     for one, other in zip(built, again):
         if one.read_bytes() != other.read_bytes():
             sys.exit(f"{one.name} differs if it is built twice")
@@ -145,7 +145,7 @@ def _git(repository: Path, *words: str) -> str:
 
 
 def _run(*argv: str, cwd: Path | None = None) -> str:
-    """Return what a program prints; exit with it if the program fails."""
+    """Return the output of a program; exit with it if the program fails."""
     variables = {**os.environ, "PYTHONPATH": "."}
     done = subprocess.run(argv, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The changelog: what antsibull-changelog recorded of releases, and the fragments of the next one."""
+"""The changelog: the releases that antsibull-changelog recorded, and the fragments of the next one."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ CHANGELOGS = Path(__file__).parents[2] / "changelogs"
 
 
 def changelog(changelogs: Path = CHANGELOGS) -> str:
-    """Return the page: newest version first, sections in the configured order, entries in that of the alphabet."""
+    """Return the page: newest version first, sections in the configured order, entries sorted alphabetically."""
     config = yaml.safe_load((changelogs / "config.yaml").read_text(encoding="utf-8"))
     parts = ["# Changelog"]
     for version, state, changes in reversed([*_released(changelogs), *_pending(changelogs)]):
@@ -22,7 +22,7 @@ def changelog(changelogs: Path = CHANGELOGS) -> str:
 
 
 def _released(changelogs: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return each release, oldest first, with its day and its entries by section."""
+    """Return each release, oldest first, with its date and its entries by section."""
     recorded = yaml.safe_load((changelogs / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
     return [
         (version, str(recorded[version]["release_date"]), recorded[version]["changes"])
@@ -31,7 +31,7 @@ def _released(changelogs: Path) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _pending(changelogs: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return the version to come, with the entries of all fragments; their names begin with it."""
+    """Return the next version, with the entries of all fragments, whose names begin with its number."""
     changes: dict[str, Any] = {}
     paths = sorted((changelogs / "fragments").glob("*.yml"))
     for path in paths:

@@ -27,7 +27,7 @@ file server that hangs. `make docs` generates this page from the tests.
 
 
 def checks() -> str:
-    """Return the page of all checks: what each looks at, what it costs, its codes and remedies."""
+    """Return the page of all checks: what each inspects, what it costs, its codes and remedies."""
     # The page describes the usual way to nodes.
     remedies, hint = ssh.remedies("HOST"), ssh.Ssh.hint("HOST")
     parts = [INTRODUCTION]
@@ -44,7 +44,7 @@ def checks() -> str:
 
 
 def faults() -> str:
-    """Return the page of faults that the tests cause on real hosts."""
+    """Return the page of faults that the tests provoke on real hosts."""
     from tests.integration.test_faults import FAULTS, LIMIT_SECONDS, row
 
     head = ["| fault | code | level | named | exit |", "|---|---|---|---|---|"]

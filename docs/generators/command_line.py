@@ -12,7 +12,7 @@ from madctl.request.parser import Parser
 
 @dataclass(frozen=True)
 class Command:
-    """A command as typed, such as ``madctl lab up``."""
+    """A command as users type it, such as ``madctl lab up``."""
 
     name: str
     usage: str
@@ -32,7 +32,7 @@ def commands() -> list[Command]:
 
 
 def with_repeated(found: list[Command]) -> Iterator[tuple[Command, list[tuple[Group, str | None]]]]:
-    """Yield each command with its groups, and for each group the earlier command that has the same one, if any."""
+    """Yield each command with its groups, and for each group the earlier command with the same group, if any."""
     before: dict[Group, str] = {}
     for each in found:
         yield each, [(group, before.get(group)) for group in each.groups]

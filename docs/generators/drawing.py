@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Boxes, arrows and words as one SVG, which follows the reader's choice of light or dark.
+Boxes, arrows and words as one SVG, which follows the reader's light or dark theme.
 
-Text stays text. A word that does not fit into its box is an error, because nobody looks at each picture after a change.
+Text stays text. A word that does not fit into its box is an error, since pictures are not reviewed after each change.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from html import escape
 
 Point = tuple[float, float]
 TITLE, TEXT, _LEADING = 16, 14, 19
-# Wider than the average of usual fonts.
+# Wider than the average of common fonts.
 _EM = {TITLE: 0.58, TEXT: 0.52}
 _MARGIN = 6
 _STYLE = """\
@@ -49,7 +49,7 @@ class Box:
     kind: str = "box"
 
     def svg(self) -> str:
-        """Return the box; what an area says is at its top left."""
+        """Return the box as SVG; the text of an area is at its top left."""
         widest = max([_width(self.title, TITLE), *(_width(line, TEXT) for line in self.lines)])
         if widest + 2 * _MARGIN > self.width or self._text_height() > self.height:
             raise ValueError(f"{self.title or self.lines}: {widest:.0f} does not fit into {self.width} x {self.height}")
@@ -73,14 +73,14 @@ class Arrow:
     points: tuple[Point, ...]
 
     def svg(self) -> str:
-        """Return the arrow."""
+        """Return the arrow as SVG."""
         path = " ".join(f"{x:g} {y:g}" for x, y in self.points)
         return f'<path class="arrow" d="M{path}" marker-end="url(#head)"/>'
 
 
 @dataclass(frozen=True)
 class Label:
-    """Lines of text beside an arrow, of which the first is at ``y``."""
+    """Lines of text beside an arrow, the first one at ``y``."""
 
     x: float
     y: float
@@ -89,7 +89,7 @@ class Label:
     kind: str = "label"
 
     def svg(self) -> str:
-        """Return the lines."""
+        """Return the lines as SVG."""
         return "\n".join(
             _text(self.x, self.y + _LEADING * at, line, self.kind, self.anchor) for at, line in enumerate(self.lines)
         )
@@ -99,7 +99,7 @@ Part = Box | Arrow | Label
 
 
 def picture(title: str, description: str, size: tuple[int, int], parts: Sequence[Part]) -> str:
-    """Return a drawing with a title and a description for those who cannot see it."""
+    """Return a drawing with a title and a description for readers who cannot see it."""
     width, height = size
     drawn = "\n".join(part.svg() for part in parts)
     return (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of the page about scale, from what ``tests/bench/cost.py`` printed when it was last run."""
+"""The figures of the page about scale, from the output of the last run of ``tests/bench/cost.py``."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,14 @@ _NAMES = {
     "launch, cold": "launch, without connections",
     "launch, open": "launch, connections open",
 }
-# With two nodes, there is hardly a connection to save.
+# With two nodes, there are hardly any connections to save.
 _SHOWN = {2: ("clush, cold", "launch, cold"), 64: tuple(_NAMES), 240: tuple(_NAMES)}
 _STAGES_OF = 64
 _ROW = re.compile(r"^ *(\d+)  (\w+, \w+) +" + r" +".join([r"([\d.]+)"] * 7), re.M)
 
 
 def cost(printed: str) -> str:
-    """Return the table of what a launch costs."""
+    """Return the table of the costs of a launch."""
     rows = ["| nodes | what | wall | ratio | here | ratio | there | ratio | sent |", "|---" * 9 + "|"]
     for count, what, wall, slower, here, more_here, there, more_there, sent in _ROW.findall(printed):
         if what in _SHOWN.get(int(count), ()):
@@ -29,13 +29,13 @@ def cost(printed: str) -> str:
 
 
 def machine(printed: str) -> str:
-    """Return where the figures are from, and what else the machine did."""
+    """Return where the figures come from, and what else the machine was doing."""
     load, cores = re.findall(r"^load ([\d.]+) on (\d+) cores$", printed, re.M)[0]
     return f"All hosts are in one lab, on one machine with {cores} cores, whose load was {load} before the start.\n"
 
 
 def stages(printed: str) -> str:
-    """Return what a launch said of its stages."""
+    """Return what a launch printed about its stages."""
     found = next(block for block in re.findall(r"^STAGE .*?^\d+ nodes, .*?$", printed, re.M | re.S) if _is_shown(block))
     return f"```\n{found}\n```\n"
 
@@ -44,7 +44,7 @@ FIGURES = {"machine": machine, "cost": cost, "stages": stages}
 
 
 def filled(page: str, printed: str) -> str:
-    """Return a page with the figures between its marks."""
+    """Return a page with the figures inserted between its marks."""
     for name, write in FIGURES.items():
         before, begin, rest = page.partition(BEGIN.format(name=name))
         _, end, after = rest.partition(END)

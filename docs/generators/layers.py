@@ -88,7 +88,7 @@ def _core(top: float) -> tuple[list[Part], int]:
 
 @functools.cache
 def floors() -> tuple[tuple[str, ...], ...]:
-    """Return the packages of the core logic, from those that import no other one up to those that nobody imports."""
+    """Return the packages of the core logic, from those without imports up to those that no other package imports."""
     imports = {path.name: _imports(path) - {path.name} for path in _CORE.glob("_[a-z]*") if path.is_dir()}
     found: list[tuple[str, ...]] = []
     placed: set[str] = set()

@@ -20,7 +20,7 @@ EXIT_CODES = Path(__file__).parents[1] / "reference" / "exit_codes.md"
 
 
 def manual() -> str:
-    """Return the page in man(7)."""
+    """Return the page in man(7) format."""
     program = command_line.program()
     lines = [
         '.\\" Generated from the parser by make docs.',
@@ -62,6 +62,6 @@ def manual() -> str:
 
 
 def _text(text: str) -> str:
-    """Escape what troff would interpret."""
+    """Escape characters that troff would interpret."""
     plain = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "").replace("~", "\\(ti")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain

@@ -52,7 +52,7 @@ _TYPES = {"integer": "whole number", "null": "null", "boolean": "true, false", "
 
 
 def schema() -> str:
-    """Return the schema, as the package has it."""
+    """Return the schema from the package."""
     return SOURCE.read_text(encoding="utf-8")
 
 
@@ -87,7 +87,7 @@ def _table(part: dict[str, Any]) -> str:
 
 
 def _meaning(value: dict[str, Any]) -> str:
-    """Return what a property means, with the parts of an object that has no section of its own."""
+    """Return the meaning of a property, including the parts of an object that has no section of its own."""
     inner = value.get("items", value)
     parts = [f"`{name}` {_meaning(part)}" for name, part in inner.get("properties", {}).items()]
     listed = f": {', '.join(parts)}" if parts else ""

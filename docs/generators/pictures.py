@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of the explanations: the life of a run, and what runs where on each of madctl's ways."""
+"""The pictures of the explanations: the life of a run, and what runs where for each way to nodes."""
 
 from docs.generators.drawing import Arrow, Box, Label, picture
 
 
 def life_of_a_run() -> str:
-    """Return the states of a node's part of a run."""
+    """Return the picture of the states of a run on one node."""
     return picture(
         "The states of a node's part of a run",
         "Armed becomes running on go, or disarmed if the start is refused or the follower is gone. Running becomes"
@@ -35,7 +35,7 @@ def life_of_a_run() -> str:
 
 
 def mpirun() -> str:
-    """Return how a daemon of MPI is started without trust between nodes."""
+    """Return the picture of how an MPI daemon is started without trust between nodes."""
     return picture(
         "How mpirun's daemons are started without keys on nodes",
         "1: on gpu01, mpirun calls an agent, which asks the supervisor. 2: the request goes, sealed, to the follower on"
@@ -73,7 +73,7 @@ def mpirun() -> str:
 
 
 def containers() -> str:
-    """Return how a daemon of MPI is started in a container of another node."""
+    """Return the picture of how an MPI daemon is started in a container on another node."""
     return picture(
         "How mpirun's daemons are started in containers of madengine",
         "In the container on gpu01, mpirun calls an agent, which leaves its request as a file. The wrapper of madengine"
@@ -111,7 +111,7 @@ def containers() -> str:
 
 
 def slurm() -> str:
-    """Return what runs where in a job of Slurm."""
+    """Return the picture of what runs where in a Slurm job."""
     return picture(
         "What runs where in a job of Slurm",
         "The login node submits a job with sbatch. On the first node of the job the conductor starts one agent per node"
@@ -151,7 +151,7 @@ def slurm() -> str:
 
 
 def kubernetes() -> str:
-    """Return what runs where in pods of Kubernetes."""
+    """Return the picture of what runs where in Kubernetes pods."""
     return picture(
         "What runs where in pods of Kubernetes",
         "On this machine, the follower creates the Job and reads states and logs from the API server. In pod 0, the"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What plugins and roles document of themselves, as data, and the tables and texts that pages make of it."""
+"""The documentation of plugins and roles as data, and the tables and texts that pages make from it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PARTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 
 
 def plain(text: object) -> str:
-    """Return text with Ansible's markup turned into Markdown's."""
+    """Return text with Ansible's markup converted to Markdown."""
     joined = " ".join(text) if isinstance(text, list) else str(text)
     return _MARKUP.sub(r"`\1`", joined)
 
 
 def cell(text: str) -> str:
-    """Return text for a cell of a table."""
+    """Return text escaped for a table cell."""
     return text.replace("|", "\\|")
 
 
@@ -40,7 +40,7 @@ def parts(path: Path) -> dict[str, str]:
 
 def documentation(path: Path, shared: Container[str] = ()) -> dict[str, Any]:
     """
-    Return what a plugin says of itself, with the options of our fragments.
+    Return the documentation of a plugin, including the options of our fragments.
 
     Args:
         shared: Fragments whose options are left out, because they are shown elsewhere.
@@ -77,7 +77,7 @@ def fragment(name: str) -> dict[str, Any]:
 
 
 def returned(module: str) -> dict[str, dict[str, Any]]:
-    """Return what a module declares to return, by key."""
+    """Return the documented return values of a module, by key."""
     text = parts(ROOT / f"plugins/modules/{module}.py").get("RETURN", "")
     return yaml.safe_load(text) or {}
 
@@ -93,12 +93,12 @@ def module_of(role: str) -> str | None:
 
 
 def kind(about: dict[str, Any]) -> str:
-    """Return the type of an option or a result in words."""
+    """Describe the type of an option or a result in words."""
     return about.get("type", "str") + (f" of {about['elements']}" if "elements" in about else "")
 
 
 def results_table(module: str, first: str = "key") -> str:
-    """Return the table of what a module returns."""
+    """Return the table of a module's return values."""
     rows = [f"| {first} | type | when | meaning | example |", "|---|---|---|---|---|"]
     for name, about in returned(module).items():
         meaning, sample = cell(plain(about["description"])), cell(_sample(about.get("sample")))

@@ -23,17 +23,17 @@ LIST = ROOT / "docs" / "reference" / "promises.txt"
 
 
 def text() -> str:
-    """Return the list with all that is new; what is gone stays, so that a test can find it."""
+    """Return the list with all new names added; names that are gone stay, so that a test can find them."""
     return "".join(f"{line}\n" for line in sorted({*written(), *kept()}))
 
 
 def written() -> list[str]:
-    """Return the list as it is."""
+    """Return the list as committed."""
     return LIST.read_text(encoding="utf-8").splitlines() if LIST.exists() else []
 
 
 def kept() -> set[str]:
-    """Return what the code keeps today."""
+    """Return the names that the code provides today."""
     return {*_codes(), *_json(), *_typed(), *_of_roles(), *_plugins(), *_python()}
 
 

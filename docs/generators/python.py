@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The types of the keywords of the Python interface, from the parsers of the commands that they are options of."""
+"""The types of the Python interface's keywords, from the parsers of the commands whose options they are."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def roles() -> str:
 
 
 def _own(description: object) -> object:
-    """Return a description without the item that lists results, which are a table here."""
+    """Return a description without the item that lists results: the page shows them as a table."""
     items = description if isinstance(description, list) else [description]
     return [item for item in items if not item.startswith(role_tables.REGISTERS)]
 
@@ -91,7 +91,7 @@ def _variable(name: str, option: dict, defaults: dict) -> str:
 
 
 def _default(value: object) -> str:
-    """Return the shared variable that a default takes its value from, and the value without it."""
+    """Return the shared variable that a default refers to, with its fallback; otherwise the default itself."""
     shared = re.search(r"(madctl_\w+)(?:\s*\|\s*default\(([^()]*)\))?", str(value))
     if shared:
         otherwise = (shared[2] or "").strip("'\"")
@@ -102,7 +102,7 @@ def _default(value: object) -> str:
 
 
 def _code(text: str) -> str:
-    """Mark text as code. Renderers disagree about a bar in a table, so write it in the form that all accept."""
+    """Mark text as code. Renderers disagree about a bar in a table, so write it in the form that all of them accept."""
     return f"<code>{escape(text)}</code>".replace("|", "&#124;") if "|" in text else f"`{text}`"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give the site what it takes from the project: the version, which pages show at the bottom and beside the name."""
+"""Pass the project's version to the site, which shows it beside its name and at the bottom of pages."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def version() -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Set what depends on the project; mkdocs calls this once for each build."""
+    """Set the values that depend on the project; mkdocs calls this once per build."""
     config["extra"]["madctl_version"] = version()
     config["copyright"] = f"madctl {version()}"
     return config

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Type commands into a shell on a terminal of its own, and write what the terminal shows as an asciicast 2.
+Type commands into a shell on its own terminal, and record what the terminal shows as an asciicast 2.
 
-It runs inside the shell of ``record.py``, where the hosts are: ``python -m docs.recordings.capture demo``.
+It runs inside the shell of ``record.py``, which can reach the hosts: ``python -m docs.recordings.capture demo``.
 """
 
 import fcntl
@@ -34,14 +34,14 @@ _BETWEEN_KEYS, _LONGEST_SILENCE = 0.03, 120.0
 
 @dataclass(frozen=True)
 class Event:
-    """What the terminal got, and how many seconds after the start."""
+    """A piece of terminal output, and the seconds from the start to its arrival."""
 
     at: float
     data: bytes
 
 
 def capture(scene: Scene) -> Iterator[Event]:
-    """Yield what a terminal shows while the commands of a scene are typed."""
+    """Yield the terminal output while the commands of a scene are typed."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe(_SHELL[0], _SHELL, {**os.environ, **_ENVIRONMENT})
@@ -73,13 +73,13 @@ def _until_prompt(terminal: int, start: float) -> Iterator[Event]:
 
 
 def write(scene: Scene) -> None:
-    """Record a scene into its file."""
+    """Record a scene to its file."""
     columns, rows = scene.size
     header = {"version": 2, "width": columns, "height": rows, "title": scene.title}
     lines = [json.dumps(header)]
     pending = b""
     for event in capture(scene):
-        # A read may end within a character.
+        # A read may end in the middle of a character.
         pending += event.data
         try:
             text = pending.decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durations in the sessions that pages show, taken from the runs of the test that types them."""
+"""Durations in the sessions on pages, updated from the test that types these sessions."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ _DURATION = re.compile(r"(?<![\w.])(\d+(?:\.\d+)? s)\b( *)")
 
 
 def renewed(shown: Sequence[str], printed: Sequence[str], is_like: Callable[[str, str], bool]) -> list[str]:
-    """Return the lines of a page with the durations of the lines that were printed."""
+    """Return the lines of a page with the durations from the printed lines."""
     result, at = [], 0
     for line in shown:
-        # Lines that are alike were printed in the order in which the page shows them.
+        # Similar lines were printed in the order in which the page shows them.
         later = (place for place in [*range(at, len(printed)), *range(at)] if is_like(line, printed[place]))
         place = next(later, None) if _DURATION.search(line) else None
         if place is None:
@@ -24,7 +24,7 @@ def renewed(shown: Sequence[str], printed: Sequence[str], is_like: Callable[[str
 
 
 def renew(page: Path, first: int, shown: Sequence[str], printed: str, is_like: Callable[[str, str], bool]) -> None:
-    """Write the durations of what was printed into a page, whose lines from ``first`` on show it."""
+    """Write the durations of printed lines into a page, which shows these lines from line ``first`` on."""
     lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
     for number, (old, new) in enumerate(zip(shown, renewed(shown, printed.splitlines(), is_like), strict=True), first):
         if old != new:
@@ -39,7 +39,7 @@ def _with_durations(line: str, printed: str) -> str:
     measured = iter(found)
 
     def put(match: re.Match[str]) -> str:
-        # The next column stays where it is.
+        # Keep the next column aligned.
         return next(measured).ljust(len(match[0]) - 2) + "  " if len(match[2]) > 1 else next(measured) + match[2]
 
     return _DURATION.sub(put, line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a terminal shows at any time of a recording, as lines that appear at one time and go at another."""
+"""What a terminal shows at any time of a recording, as lines that appear at one time and disappear at another."""
 
 import json
 import re
@@ -9,17 +9,17 @@ from itertools import groupby
 
 import pyte
 
-# Nobody waits longer for the next line of a recording; durations in its text stay those of the run.
+# Longer pauses between lines are shortened to this; durations in the text stay those of the run.
 LONGEST_PAUSE = 1.5
-# Readers see no more pictures per second than ten.
+# Readers do not need more than ten frames per second.
 _BETWEEN_FRAMES = 0.1
-# The shell makes the terminal mark what is pasted while it reads a command, and only then.
+# The shell turns on bracketed paste while it reads a command, and only then.
 _ANSWER = re.compile(r"\x1b\[\?2004l(.*?)\x1b\[\?2004h", re.S)
 
 
 @dataclass(frozen=True)
 class Run:
-    """Characters of one line and one style, which is a name of a colour, or empty."""
+    """Characters of one line with one style: the name of a colour, or empty."""
 
     column: int
     columns: int
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Line:
-    """What is in one row from ``start`` to ``end``; the last lines of a recording have no end."""
+    """The content of one row from ``start`` to ``end``; the last lines of a recording have no end."""
 
     row: int
     start: float
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as it is played: without pauses, and without what nobody can see."""
+    """A recording as it is played: without long pauses and invisible content."""
 
     columns: int
     rows: int
@@ -48,7 +48,7 @@ class Recording:
 
 
 def read(cast: str) -> Recording:
-    """Return the recording in the text of an asciicast 2."""
+    """Parse a recording from the text of an asciicast 2."""
     header, *events = map(json.loads, cast.splitlines())
     screen = pyte.Screen(header["width"], header["height"])
     stream = pyte.Stream(screen)
@@ -69,7 +69,7 @@ def read(cast: str) -> Recording:
 
 
 def answers(cast: str) -> list[str]:
-    """Return the lines that commands of a recording printed, however long, and without what others replaced."""
+    """Return the lines that commands of a recording printed, unwrapped, and without those that were overwritten."""
     _, *events = map(json.loads, cast.splitlines())
     screen = pyte.Screen(1000, 1000)
     for answer in _ANSWER.findall("".join(data for _, _, data in events)):
@@ -78,7 +78,7 @@ def answers(cast: str) -> list[str]:
 
 
 def _frames(events: list[tuple[float, str, str]]) -> Iterator[tuple[float, str]]:
-    """Yield what is shown at once, and when it is, where no pause is longer than the longest."""
+    """Yield output that appears together, with its time; pauses are cut to ``LONGEST_PAUSE``."""
     now, before, pending = 0.0, 0.0, ""
     for at, _, data in events:
         passed = min(at - before, LONGEST_PAUSE)

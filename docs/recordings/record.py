@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record all scenes on hosts of a lab, and draw them; ``make recordings`` runs this. It needs root, for the lab."""
+"""Record all scenes on the hosts of a lab, and draw them; ``make recordings`` runs this. The lab needs root."""
 
 import tempfile
 from pathlib import Path
@@ -17,7 +17,7 @@ def record() -> None:
         environment = {"XDG_STATE_HOME": f"{home}/.state", "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{home}/.cp"}
         with ReaderShell(home, {**environment, "PYTHONPATH": str(ROOT)}) as shell:
             for command in (
-                # What is printed names files as they would be called on a reader's machine.
+                # The output names files as they would be called on a reader's machine.
                 f"mount -t tmpfs tmpfs /srv && mkdir {CHECKOUT} && mount --bind {ROOT} {CHECKOUT}",
                 f"export PATH={BIN}:$PATH; cd {CHECKOUT}",
                 f"python -m docs.recordings.capture {' '.join(scene.name for scene in SCENES)}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recordings: which commands are typed, and how large the terminal is. `make demo` runs the same commands."""
+"""The recordings: the commands that are typed, and the size of the terminal. `make demo` runs the same commands."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ _TRAIN = f"madctl launch {_JOB} --checkpoint /shared/model.pt"
 
 @dataclass(frozen=True)
 class Scene:
-    """One recording: what a screen reader is told about it, the size of the terminal, and what is typed."""
+    """One recording: its text for screen readers, the size of the terminal, and the commands that are typed."""
 
     name: str
     title: str
@@ -21,7 +21,7 @@ class Scene:
 
     @property
     def cast(self) -> Path:
-        """Return the file with the recorded bytes, in the format asciicast 2."""
+        """The file with the recorded bytes, in asciicast 2 format."""
         return HERE / f"{self.name}.cast"
 
 

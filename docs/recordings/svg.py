@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A recording as a picture that moves: an SVG whose lines appear and go by CSS alone, so that it plays in ``<img>``.
+A recording as an animated SVG, whose lines appear and disappear by CSS alone, so that it plays in ``<img>``.
 
-Readers who prefer no motion, and programs that know no animation, show the last frame.
+Readers who prefer reduced motion, and programs without support for animation, see the last frame.
 """
 
 from html import escape
@@ -11,7 +11,7 @@ from docs.recordings.frames import Line, Recording, Run, read
 from docs.recordings.scenes import Scene
 
 _WIDTH, _HEIGHT, _SIZE, _MARGIN = 8.4, 19, 14, 16
-_PAUSE = 6.0  # At the end, before it begins again.
+_PAUSE = 6.0  # At the end, before it starts over.
 _COLORS = {
     "red": "#ff8b82",
     "green": "#7ee2a0",
@@ -35,11 +35,11 @@ g{{animation:{seconds}s step-end infinite}}
 
 
 def picture(scene: Scene) -> str:
-    """Return the picture of a scene's recording."""
+    """Return the SVG of a scene's recording."""
     recording = read(scene.cast.read_text(encoding="utf-8"))
     width = round(recording.columns * _WIDTH + 2 * _MARGIN)
     height = recording.rows * _HEIGHT + 2 * _MARGIN
-    # Lines that appear and go together share their times.
+    # Lines that appear and disappear together share their times.
     times = sorted({(line.start, line.end or -1.0) for line in recording.lines})
     groups = [_group(number, time, recording) for number, time in enumerate(times)]
     return (

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user wants done after the end of a run: a command, a notification."""
+"""What a user requests for the end of a run: a command, a notification."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a command of the user after the end of a run: the result on its standard input, its output on our screen."""
+"""Run the user's command after the end of a run: it reads the result from stdin, and we print its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from madctl.result import Result, to_json
 from madctl.screen import terminal
 
 SECONDS = 60.0
-# How long it has to end after it was told to, and how long the last of its output may take.
+# How long it has to end after SIGTERM, and how long we wait for the last of its output.
 _GRACE_SECONDS, _LAST_SECONDS = 2.0, 0.5
 _MOST_BYTES = 64 << 10
 _PIECE_BYTES = 16 << 10
@@ -30,15 +30,15 @@ _PREFIX = RUN_ID.removesuffix("ID")
 
 def run(line: str, result: Result, name: str | None, leaving: threading.Event, seconds: float = SECONDS) -> str | None:
     """
-    Run a shell command line, and return what went wrong.
+    Run a shell command line, and return what went wrong, if anything.
 
     Args:
-        result: What it reads, as one JSON object.
-        name: What the user calls the run.
-        leaving: Set to end it before its time.
-        seconds: How long it may take.
+        result: What the command reads, as one JSON object.
+        name: The user's name for the run.
+        leaving: Set to end the command early.
+        seconds: How long the command may take.
     """
-    # Whatever has it in its environment counts as a process of the run, and is ended with it.
+    # A process with this variable in its environment counts as one of the run's, and would be stopped with it.
     script = f"{RUN_ID}={shlex.quote(result.run_id or '')}; {line}"
     try:
         with tempfile.TemporaryFile() as given:
@@ -50,7 +50,7 @@ def run(line: str, result: Result, name: str | None, leaving: threading.Event, s
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=_environment(result, name),
-                # What it starts ends with it, and Ctrl-C reaches us alone.
+                # Its children can be killed with it, and Ctrl-C reaches only us.
                 start_new_session=True,
             )
     except (OSError, ValueError) as error:
@@ -65,7 +65,7 @@ def run(line: str, result: Result, name: str | None, leaving: threading.Event, s
     code = process.returncode
     if code is None:
         _kill(process)
-    # Whatever it left running may hold the pipe.
+    # A process that it left running may hold the pipe open.
     output.join(_LAST_SECONDS)
     terminal.tell(*(Sentence("on-end", text) for text in output.lines()))
     if code is None:
@@ -83,20 +83,20 @@ def _environment(result: Result, name: str | None) -> dict[str, str]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command and all that it started, unless that has left its process group."""
+    """Kill a command and all of its descendants that are still in its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # One that hangs in the kernel is left to it.
+    # A process that hangs in the kernel cannot be killed.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)
 
 
 class _Output(threading.Thread):
-    """Keeps the beginning of what comes out of a pipe, and reads all of it, so that nobody waits."""
+    """Keeps the beginning of a pipe's output, and reads all of it, so that the writer never blocks."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -110,6 +110,6 @@ class _Output(threading.Thread):
             self._kept += piece[:room]
 
     def lines(self) -> list[str]:
-        """Return what was kept so far."""
+        """Return the lines that were kept so far."""
         found = self._kept.decode(errors="replace").splitlines()
         return [*found, f"… only the first {_MOST_BYTES >> 10} KiB are shown"] if self._is_cut else found

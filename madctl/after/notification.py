@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Post how a run ended to an address of the web, as JSON with a ``text`` that Slack and others show.
+Post how a run ended to a web address, as JSON with a ``text`` that Slack and others show.
 
-The address may hold a token, so no message has more of it than the host.
+The address may hold a token, so messages show no more of it than the host.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _LOOK_SECONDS = 0.1
 
 def post(url: str, text: str, result: Result, leaving: threading.Event, seconds: float = SECONDS) -> str | None:
     """
-    Post a result, and return what went wrong.
+    Post a result, and return what went wrong, if anything.
 
     Args:
         text: How the run ended, in one line.
-        leaving: Set to wait no longer.
-        seconds: How long all of it may take.
+        leaving: Set to stop waiting.
+        seconds: How long the whole request may take.
     """
     said: list[str | None] = []
     body = f'{{"text": {json.dumps(_for_slack(text))}, "result": {to_json(result)}}}'.encode()
-    # No time limit of a socket covers a resolver that hangs, or a server that sends a byte now and then.
+    # Socket timeouts do not cover a resolver that hangs, or a server that sends a byte now and then.
     thread = threading.Thread(target=lambda: said.append(_sent(url, body, seconds)), daemon=True)
     thread.start()
     deadline = time.monotonic() + seconds
@@ -47,14 +47,14 @@ def post(url: str, text: str, result: Result, leaving: threading.Event, seconds:
 
 
 class _Direct(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: a POST would become a GET, and its contents would go to who knows whom."""
+    """Follows no redirects: a POST would become a GET, and its body might go to an unknown server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Refuse."""
+        """Refuse the redirect."""
 
 
 def _sent(url: str, body: bytes, seconds: float) -> str | None:
-    """Send it; an answer is read no further than its status."""
+    """Send the request; of the response, only the status is read."""
     if not url.startswith(("http://", "https://")):
         return "it is not an http or https address"
     try:
@@ -74,7 +74,7 @@ def _sent(url: str, body: bytes, seconds: float) -> str | None:
         return reason(error)
     except http.client.HTTPException:
         return "its answer is not HTTP"
-    except Exception as error:  # noqa: BLE001  its message may have the address in it
+    except Exception as error:  # noqa: BLE001  its message may contain the address
         return f"it could not be sent: {type(error).__name__}"
 
 
@@ -86,5 +86,5 @@ def _host(url: str) -> str:
 
 
 def _for_slack(text: str) -> str:
-    """Escape what Slack would take for a link, or for a mention of everybody."""
+    """Escape what Slack would interpret as a link, or as a mention of everybody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

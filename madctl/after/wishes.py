@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is wanted after the end of a run, and its carrying out.
+Carry out what the user requested for the end of a run.
 
-Whatever becomes of it, the run has ended as it has: a failure is a warning, and everything has a deadline.
+It never changes how the run ended: failures are warnings, and everything has a deadline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNTOUCHED = "the run itself is not affected"
 
 @dataclass(frozen=True)
 class Wishes:
-    """A shell command, and an address; the latter may hold a secret."""
+    """A shell command, and an address, which may hold a secret."""
 
     on_end: str | None = None
     notify: str | None = None
@@ -35,21 +35,21 @@ NONE = Wishes()
 
 
 def of(options: argparse.Namespace) -> Wishes:
-    """Return what a command line wants."""
+    """Return what a command line requests."""
     return Wishes(getattr(options, "on_end", None), getattr(options, "notify", None))
 
 
 def carry_out(wishes: Wishes, result: Result, name: str | None = None) -> list[Problem]:
     """
-    Do what is wanted, now that a run has ended, and return what went wrong.
+    Do what was requested, now that a run has ended, and return what went wrong.
 
     Args:
         result: How it ended, without secrets.
-        name: What the user calls the run.
+        name: The user's name for the run.
     """
     found: list[Problem] = []
     steps: list[tuple[Callable[[str], Problem], Callable[[threading.Event], str | None]]] = []
-    # First the one that takes less time.
+    # The faster one first.
     if wishes.notify:
         url, text = wishes.notify, summary(result, name)
         steps.append((_not_notified, lambda leaving: notification.post(url, text, result, leaving)))
@@ -65,14 +65,14 @@ def carry_out(wishes: Wishes, result: Result, name: str | None = None) -> list[P
 
 
 def not_yet(wishes: Wishes, run_id: str) -> list[Problem]:
-    """Return that nothing was done, because a run continues."""
+    """Return the problems that nothing was done, because the run continues."""
     attach, late = f"madctl attach {run_id}", "the run continues, so it has to wait"
     found = [replace(_not_notified(late), remedy=f"{attach} --notify …")] if wishes.notify else []
     return found + ([replace(_not_run(late), remedy=f"{attach} --on-end …")] if wishes.on_end else [])
 
 
 def summary(result: Result, name: str | None = None) -> str:
-    """Write how a run ended, in one line."""
+    """Summarize in one line how a run ended."""
     data, first = result.data or {}, next(iter(result.errors), None)
     ended = {
         "status": result.status,
@@ -95,7 +95,7 @@ def _not_run(message: str) -> Problem:
 
 @contextmanager
 def _signals_noted() -> Iterator[threading.Event]:
-    """Have signals end what is being done: the session of the run, which obeyed them, is over."""
+    """Let signals interrupt the work of this file: the session of the run, which handled them before, is over."""
     leaving = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield leaving

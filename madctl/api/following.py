@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A session that runs in a thread of its own, so that no call takes the signals of the process.
+A session that runs in its own thread, so that no call takes over the signals of the process.
 
 The thread does everything that starts a run. Ctrl-C reaches only the caller that waits for it, so it never cuts a start
 in two: it becomes an order, as it does on the command line.
@@ -32,14 +32,14 @@ _living: weakref.WeakSet[Following] = weakref.WeakSet()
 
 
 class Following:
-    """Work in a thread: it opens a session, runs it, and makes a result of it."""
+    """Work in a thread, which opens a session, runs it, and makes a result from it."""
 
     def __init__(self, work: Callable[[Following], Result | None], shows: bool = False) -> None:
         """
         Prepare.
 
         Args:
-            work: Gets this object, and has it run a session; returns what came of it, or None if nothing is followed.
+            work: Gets this object, and has it run a session; returns the result, or None if nothing is followed.
             shows: Whether to print as the command line does.
         """
         self._work, self._shows = work, shows
@@ -47,10 +47,10 @@ class Following:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._hosts: set[str] = set()
-        # Orders that came before there was a session: signals, as the command line notes them.
+        # Orders that arrived before there was a session: signals, as the command line notes them.
         self.noted: list[int] = []
         self.record: Record | None = None
-        # What was noticed before there was a session.
+        # Warnings from before there was a session.
         self.notices: tuple[Problem, ...] = ()
         self.result: Result | None = None
         self.error: BaseException | None = None
@@ -67,37 +67,37 @@ class Following:
 
     @property
     def is_here(self) -> bool:
-        """Whether its thread is in this process, and not in the one that this was forked from."""
+        """Whether its thread is in this process, not in the one that this was forked from."""
         return self._pid == os.getpid()
 
     @property
     def is_running(self) -> bool:
-        """Whether it follows a run here that has started and not ended."""
+        """Whether this process follows a run that has started and not ended."""
         return self.is_here and self.has_started and not self._ended.is_set()
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What was noticed so far, without secrets."""
+        """The warnings so far, without secrets."""
         view = self._session.view if self._session else None
         return (*self.notices, *(view.masked(view.warnings) if view else ()))
 
     def wait_started(self) -> None:
-        """Wait until all nodes have started, or it has ended."""
+        """Wait until all nodes have started, or the work has ended."""
         self._started.wait()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end; return whether it has come."""
+        """Wait for the end of the work; return whether it has ended."""
         return self._ended.wait(timeout)
 
     def give_up(self) -> None:
-        """Stop what was begun, and wait for that; each Ctrl-C meanwhile is an order: kill, then leave alone."""
+        """Stop what was begun, and wait for its end; meanwhile, Ctrl-C kills, and the next one detaches."""
         while not self._ended.is_set():
             self.interrupt()
             with contextlib.suppress(KeyboardInterrupt):
                 self._ended.wait()
 
     def interrupt(self) -> None:
-        """Stop, kill at the second call, leave alone at the third."""
+        """Stop the run; kill it at the second call, detach from it at the third."""
         with self._lock:
             if self._session is None:
                 self.noted.append(signal.SIGINT)
@@ -105,7 +105,7 @@ class Following:
         self._session.on_signal(signal.SIGINT, None)
 
     def leave(self) -> None:
-        """Leave the run alone, which continues."""
+        """Detach from the run, which continues."""
         session = self._session
         if session is not None and not self._ended.is_set():
             session.obey(DETACH)
@@ -129,7 +129,7 @@ class Following:
                 self.result = self._work(self)
         except MadctlError as error:
             self.error = error
-        except BaseException as error:  # noqa: BLE001  raised where somebody waits
+        except BaseException as error:  # noqa: BLE001  raised in the caller that waits
             terminal.trace(error)
             self.error = MadctlError(unexpected(error))
             self.error.__cause__ = error
@@ -143,7 +143,7 @@ class Following:
             self.record = self._session.record
 
     def _hear(self, event: dict[str, Any]) -> None:
-        """Learn that a node has started."""
+        """Take an event of a node: once all nodes have started, the run has."""
         if self.has_started or event["event"] != events.STARTED or not isinstance(self._session, RunSession):
             return
         self._hosts.add(event["host"])
@@ -156,7 +156,7 @@ class Following:
 
 @atexit.register
 def _leave_all() -> None:
-    """Let all runs continue when Python ends; their threads would otherwise leave private files here."""
+    """Detach from all runs when Python ends; their threads would otherwise leave private files on this machine."""
     import time
 
     due = [one for one in _living if one.is_here and not one.wait(0)]

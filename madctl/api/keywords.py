@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keywords as options: what a caller passes becomes the command line that says the same, and is parsed as such.
+Keywords as options: a caller's keywords become the equivalent command line, which is then parsed.
 
-So both take the same values and refuse the same ones, in the same words.
+So both accept and refuse the same values, with the same messages.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from madctl.commands import check, launch
 from madctl.errors import KeywordError, Problem
 from madctl.request.parser import Parser
 
-# What argparse calls options that may be given several times.
+# argparse's actions for options that may be repeated.
 REPEATED = ("_AppendAction", "_ExtendAction")
-# Options whose text is data, too.
+# Options whose text may also be passed as data.
 OF_DATA = ("additional_context",)
 _COMMANDS = {"launch": launch, "check": check}
-# What they say is said otherwise in Python, or nothing is printed.
+# Python has another way for these, or they are about printing.
 _LEFT_OUT = {
     "dry_run": "to start nothing, call madctl.check",
     "output": "results are objects; to print as the command line does, pass show=True",
@@ -44,7 +44,7 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for, as parsed options, and the environment in which they have their meaning."""
+    """A parsed call: its options, and the environment that they refer to."""
 
     options: argparse.Namespace
     environment: Mapping[str, str]
@@ -80,7 +80,7 @@ def _parser(command: str) -> Parser:
 
 @cache
 def actions(command: str) -> dict[str, argparse.Action]:
-    """Return what parses each keyword."""
+    """Return the argparse action of each keyword."""
     known = _parser(command).commands[command]._actions
     longs = {option[2:].replace("-", "_"): one for one in known for option in one.option_strings if option[:2] == "--"}
     return {name: action for name, action in longs.items() if name not in _LEFT_OUT}
@@ -89,7 +89,7 @@ def actions(command: str) -> dict[str, argparse.Action]:
 def _words(
     command: str, known: Mapping[str, argparse.Action], name: str, value: Any, environment: dict[str, str]
 ) -> Iterator[str]:
-    """Yield the words of a command line that say what a keyword says; None says nothing."""
+    """Yield the command-line words for a keyword; none if its value is None."""
     if name not in known:
         remedy = _LEFT_OUT.get(name) or kinds.meant(name, list(known)) or "see the options of madctl " + command
         raise KeywordError(Problem("USAGE", f"{command} takes no keyword {name}", remedy=remedy))
@@ -105,13 +105,13 @@ def _words(
     for word in _texts(name, action, value):
         variable, equals, rest = word.partition("=")
         if name == "env" and equals and named_like_a_secret(variable):
-            # It stays out of all that is shown, as a value that is passed on from the environment.
+            # Like values that are passed on from the environment, it is never shown.
             environment[variable], word = rest, variable
         yield f"{option}={word}"
 
 
 def _texts(name: str, action: argparse.Action, value: Any) -> list[str]:
-    """Return the values of an option as they are typed, one for each time that it is."""
+    """Return the values of an option as typed, one per repetition."""
     form = action.metavar if isinstance(action.metavar, str) else ""
     if isinstance(value, Mapping):
         if action.dest in OF_DATA:
@@ -150,7 +150,7 @@ def _flat(values: Sequence[Any]) -> Iterator[Any]:
 
 def text(name: str, value: Any) -> str:
     """
-    Write one value as on a command line, where no word has a NUL byte.
+    Write one value as on a command line, where words have no NUL bytes.
 
     Raises:
         KeywordError: If it is neither text nor a number.
@@ -161,7 +161,7 @@ def text(name: str, value: Any) -> str:
         value = os.fsdecode(os.fspath(value))
     if isinstance(value, bool) or not isinstance(value, str | Real):
         raise _unfit(name, "text or numbers", value)
-    # An enumeration of texts would write its own name.
+    # The str() of a string enumeration may be the name of its member.
     written = str.__str__(value) if isinstance(value, str) else str(value)
     if "\0" in written:
         raise KeywordError(Problem("USAGE", f"{name} contains a NUL byte"))
@@ -169,5 +169,5 @@ def text(name: str, value: Any) -> str:
 
 
 def _unfit(name: str, words: str, value: Any) -> KeywordError:
-    # Never the value: it may be a secret.
+    # Never show the value: it may be a secret.
     return KeywordError(Problem("USAGE", f"{name} takes {words}, not {type(value).__name__}"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch, and check, with the steps of the command line, in a thread that can be told to stop."""
+"""Launch and check in the steps of the command line, in a thread that can be stopped."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _Work = Callable[[Asked, Following], commands.Result | None]
 
 def launch(*work: Words, show: bool = False, **options: Unpack[LaunchOptions]) -> Run:
     """
-    Check every node, start the job on all of them at once, and return it once it runs everywhere.
+    Check every node, start the job on all of them at once, and return the run once it runs everywhere.
 
     While this process lives, a thread follows the run, as ``madctl launch`` does; with ``detach=True`` nothing does.
-    In a job of a scheduler it may wait for its turn: then the call waits, too, unless it is detached.
+    In a scheduler's job, the run may be queued first: then the call waits, too, unless it is detached.
 
-    Ctrl-C meanwhile stops what was begun, and raises KeyboardInterrupt.
+    Ctrl-C during the call stops what was begun, and raises KeyboardInterrupt.
 
     Args:
         work: The script and its arguments, or, with ``command=True``, a program and its arguments; each is one word.
         show: Whether to print what ``madctl launch`` prints.
         options: The options of ``madctl launch``, with underscores: ``nproc_per_node=8``. Those that can be repeated
-            take a list, and ``env`` a mapping, in which None passes a variable on from here.
+            take a list, and ``env`` a mapping, in which None passes a variable on from this process.
 
     Raises:
         UsageError: If the request is refused without contacting a node.
@@ -60,7 +60,7 @@ def check(*work: Words, show: bool = False, **options: Unpack[CheckOptions]) -> 
 
     Args:
         work: The script and its arguments, if there are any.
-        show: Whether to print how far it is.
+        show: Whether to print the progress.
         options: The options of ``madctl check``, with underscores.
 
     Raises:
@@ -76,7 +76,7 @@ def check(*work: Words, show: bool = False, **options: Unpack[CheckOptions]) -> 
 
 
 def _started(work: _Work, asked: Asked, shows: bool, to_end: bool) -> Following:
-    """Begin, and wait until the run has started, or for the end, which may come before."""
+    """Begin, and wait until the run has started, or for its end, which may come first."""
     following = Following(lambda own: work(asked, own), shows)
     following.start()
     try:
@@ -84,10 +84,10 @@ def _started(work: _Work, asked: Asked, shows: bool, to_end: bool) -> Following:
         if to_end:
             following.wait()
     except BaseException as interrupt:
-        # Ctrl-C, or whatever else a signal raises here.
+        # Ctrl-C, or another exception from a signal handler.
         following.give_up()
         if following.error is not None:
-            # Such as a node that did not prove that nothing is left.
+            # For example, a node did not prove that nothing is left.
             interrupt.add_note(str(following.error))
         raise
     if following.error is not None:
@@ -105,7 +105,7 @@ def _refusal(following: Following) -> Exception:
     assert found is not None
     run_id = following.record.run_id if following.record else None
     if not found.errors:
-        # It has ended before all of its nodes were seen to start.
+        # It ended before all of its nodes reported their start.
         message = f"the run ended before all nodes had started: {found.status}"
         return results.failure(run_id, found.exit_code, (Problem("NODE_NOT_READY", message),), None)
     return results.failure(run_id, found.exit_code, tuple(found.errors), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the output of a run as lines, from a thread that stops where the reader does."""
+"""Read the output of a run as lines, from a thread that stops when the reader does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _END = None
 
 def options(*, rank: Some, host: Some, follow: bool, since: str | None, lines: int | None) -> argparse.Namespace:
     """
-    Parse what is wanted of the output.
+    Parse the options that select output.
 
     Raises:
         UsageError: If an option does not take a value.
@@ -61,21 +61,21 @@ def options(*, rank: Some, host: Some, follow: bool, since: str | None, lines: i
 
 
 class _Lines:
-    """A bounded queue between the session, which waits when it is full, and the reader, which may go."""
+    """A bounded queue between the session, which waits while it is full, and the reader, which may stop early."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[LogLine | None] = queue.Queue(_MOST)
         self._is_left = threading.Event()
 
     def put(self, line: LogLine | None) -> None:
-        """Hand over a line, or that there are no more."""
+        """Hand over a line, or the mark that there are no more."""
         while not self._is_left.is_set():
             with contextlib.suppress(queue.Full):
                 self._queue.put(line, timeout=_LOOK_SECONDS)
                 return
 
     def leave(self) -> None:
-        """Take no more."""
+        """Accept no more lines."""
         self._is_left.set()
 
     def __iter__(self) -> Iterator[Line]:
@@ -86,7 +86,7 @@ class _Lines:
 
 def lines(record: Record, options: argparse.Namespace) -> Iterator[Line]:
     """
-    Return the lines of a run, which are read from its nodes when the first one is asked for.
+    Return the lines of a run; reading from its nodes begins with the first line that is requested.
 
     Raises:
         MadctlError: If there is nothing to read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What functions of the Python interface return: the state or end of a run, what a check found, a line of output."""
+"""The results of the Python interface: the state or end of a run, the findings of a check, a line of output."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Result:
         status: ``succeeded``, ``failed``, ``stopped`` or ``interrupted``.
         exit_code: The exit code that the command line would have.
         cause: What failed first, on one line; None if nothing did.
-        errors: The same, and what followed, with stable codes.
-        warnings: What was noticed, and stopped nothing.
-        data: All else that is known, as in ``data`` of ``madctl launch --output json``; times in seconds.
+        errors: The cause and the failures that followed, with stable codes.
+        warnings: Problems that stopped nothing.
+        data: All other details, as in ``data`` of ``madctl launch --output json``; times in seconds.
     """
 
     id: str
@@ -42,15 +42,15 @@ class Result:
 
     @property
     def succeeded(self) -> bool:
-        """Whether all went well."""
+        """Whether the run succeeded."""
         return self.exit_code == ExitCode.SUCCEEDED
 
     def raise_for_errors(self) -> None:
         """
-        Raise unless the run has succeeded.
+        Raise an error unless the run succeeded.
 
         Raises:
-            RunError: With its exit code, its errors and its ID.
+            RunError: With the run's exit code, errors and ID.
         """
         if not self.succeeded:
             raise failure(self.id, self.exit_code, self.errors, self.cause)
@@ -69,14 +69,14 @@ class Status:
 
     Attributes:
         id: The ID of the run.
-        name: What its user calls it.
+        name: The user's name for the run.
         status: ``queued``, ``running``, ``suspended``, ``succeeded``, ``failed``, ``stopped``, ``interrupted`` or
             ``unknown``.
-        exit_code: That of the run; None while it continues.
+        exit_code: The exit code of the run; None while it continues.
         cause: What failed first, on one line.
-        seconds: For how long it has run.
+        seconds: How long it has run.
         hosts: Its nodes.
-        nodes: What each node says, as in ``data.nodes`` of ``madctl status --output json``.
+        nodes: The answer of each node, as in ``data.nodes`` of ``madctl status --output json``.
         problems: Why a node did not answer.
     """
 
@@ -92,12 +92,12 @@ class Status:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it runs, or waits to run."""
+        """Whether the run is running, or waits to run."""
         return self.status in GOING
 
     @property
     def is_known(self) -> bool:
-        """Whether its nodes, or this machine, know its state."""
+        """Whether the state is known, to the nodes or to this machine."""
         return self.status != UNKNOWN
 
     def _repr_html_(self) -> str:
@@ -111,12 +111,12 @@ class Status:
 @dataclass(frozen=True)
 class Check:
     """
-    What a check found.
+    The findings of a check.
 
     Attributes:
         exit_code: The exit code that the command line would have.
-        errors: What a launch would be refused for.
-        warnings: What was noticed.
+        errors: The reasons for which a launch would be refused.
+        warnings: Problems that would not stop a launch.
         nodes: The results of each node, as in ``data.nodes`` of ``madctl check --output json``.
     """
 
@@ -132,7 +132,7 @@ class Check:
 
     def raise_for_errors(self) -> None:
         """
-        Raise unless all checks have passed.
+        Raise an error unless all checks passed.
 
         Raises:
             RunError: With the exit code and the errors.
@@ -153,9 +153,9 @@ class Line(str):
 
     Attributes:
         host: The node that printed it.
-        rank: The rank; None for what a runner or a command printed.
+        rank: The rank; None for output of a runner or a command.
         stream: ``stdout`` or ``stderr``.
-        time: When, in seconds since the epoch by the clock of this machine; None where that is unknown.
+        time: When it was printed, in seconds since the epoch by the clock of this machine; None if that is unknown.
     """
 
     __slots__ = ("host", "rank", "stream", "time")
@@ -172,12 +172,12 @@ class Line(str):
         return made
 
     def __getnewargs__(self) -> tuple[str, str, int | None, str, float | None]:  # type: ignore[override]
-        """Return what makes an equal one, in another process, too."""
+        """Return the arguments that make an equal line, for pickle."""
         return (str(self), self.host, self.rank, self.stream, self.time)
 
 
 def failure(run_id: str | None, exit_code: int, errors: tuple[Problem, ...], cause: str | None) -> RunError:
-    """Make the error of a run or of a check that failed; of one that this machine only remembers, the cause is left."""
+    """Make the error of a failed run or check; if only its record remains, the cause takes the place of its errors."""
     known = errors or (Problem("RUN_FAILED", cause or "the run did not succeed", remedy=f"see madctl status {run_id}"),)
     error = RunError(exit_code_of(exit_code), *known)
     error.run_id = run_id
@@ -185,12 +185,12 @@ def failure(run_id: str | None, exit_code: int, errors: tuple[Problem, ...], cau
 
 
 def exit_code_of(number: int) -> ExitCode:
-    """Return a number as an exit code; a record is a file, and may have any number."""
+    """Return a number as an exit code; the number may come from a record, which can be damaged."""
     return next((code for code in ExitCode if code == number), ExitCode.INTERNAL)
 
 
 def of_run(found: commands.Result, run_id: str) -> Result:
-    """Make the result of a run of that of a command which followed it."""
+    """Make the result of a run from the result of the command that followed it."""
     first = found.errors[0] if found.errors and found.status != "succeeded" else None
     cause = codes.cause(vars(first)) if first else None
     status = "stopped" if first and first.code == "RUN_STOPPED" else found.status
@@ -199,7 +199,7 @@ def of_run(found: commands.Result, run_id: str) -> Result:
 
 
 def of_status(found: commands.Result) -> Status:
-    """Make the state of a run from the answer of a command."""
+    """Make the state of a run from the result of a command."""
     data = found.data or {}
     about = data["run"]
     return Status(

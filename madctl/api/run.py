@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run, as an object: it belongs to its nodes, so nothing happens to it when the object goes."""
+"""A run as an object: the run belongs to its nodes, so it continues when the object is deleted."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Run:
 
     Attributes:
         id: Its ID.
-        name: What its user calls it.
-        warnings: What was noticed when this process launched it, and stopped nothing.
+        name: The user's name for it.
+        warnings: Problems that stopped nothing when this process launched it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Run:
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process finds it by its ID."""
+        """Pickle only the ID: another process finds the run by it."""
         return (Run, (self.id, self.name, None, self.warnings))
 
     def _repr_html_(self) -> str:
@@ -65,11 +65,11 @@ class Run:
         """
         Wait for the end of the run, and return how it ended.
 
-        Ctrl-C ends the waiting with KeyboardInterrupt, and the run continues; ``stop`` stops it.
+        Ctrl-C stops waiting and raises KeyboardInterrupt, and the run continues; ``stop`` stops it.
 
         Args:
-            timeout: For how many seconds; None for as long as it takes.
-            check: Whether to raise unless the run has succeeded.
+            timeout: How many seconds to wait; None for no limit.
+            check: Whether to raise an error unless the run succeeded.
 
         Raises:
             TimeoutError: If it has not ended by then; the run continues.
@@ -80,7 +80,7 @@ class Run:
             raise TimeoutError(f"run {self.id} has not ended within {timeout} s")
         if following.error is not None:
             with self._lock:
-                self._following = None  # The next call asks again.
+                self._following = None  # The next call follows again.
             raise following.error
         assert following.result is not None
         found = results.of_run(following.result, self.id)
@@ -90,10 +90,10 @@ class Run:
 
     def status(self) -> Status:
         """
-        Ask its nodes, or its scheduler, for its state.
+        Ask the nodes of the run, or its scheduler, for its state.
 
         Raises:
-            MadctlError: If none of them can be asked.
+            MadctlError: If that is not possible.
         """
         from madctl.verbs.status import status
 
@@ -102,10 +102,10 @@ class Run:
 
     def stop(self, force: bool = False) -> Status:
         """
-        Stop it on all its nodes, and return its state once nothing of it is left there.
+        Stop the run on all its nodes, and return its state once nothing of it is left there.
 
         Args:
-            force: Whether to kill at once.
+            force: Whether to kill it immediately.
 
         Raises:
             RunError: If a node did not prove that, with ``STOP_UNVERIFIED``.
@@ -116,7 +116,7 @@ class Run:
             found = stop(self._record(), force).result
             if found.errors:
                 raise RunError(results.exit_code_of(found.exit_code), *found.errors)
-            # A run on a login node says only that its job is over.
+            # For a run on a login node, the answer says only that its job is over.
             return results.of_status(found) if "run" in (found.data or {}) else self.status()
 
     def logs(
@@ -128,27 +128,27 @@ class Run:
         lines: int | None = None,
     ) -> Iterator[Line]:
         """
-        Yield what the run has printed, in the order of each log.
+        Yield the output of the run; lines of the same log are in order.
 
         Args:
             rank: Only these ranks: ``0``, ``"0-3,7"`` or a list.
             host: Only these nodes.
             follow: Whether to wait for more until the run ends.
-            since: Where to begin: ``now``, ``10m`` for ten minutes ago, or a time.
-            lines: Only so many of the last lines of each log.
+            since: When to begin: ``now``, ``10m`` for ten minutes ago, or a time.
+            lines: Only that many of the last lines of each log.
 
         Raises:
             UsageError: If the run has no such rank or node.
             RunError: At the end, if output of a node is missing.
         """
         options = reading.options(rank=rank, host=host, follow=follow, since=since, lines=lines)
-        # Refused now, and not when the first line is asked for.
+        # Refuse invalid options now, not when the first line is requested.
         return reading.lines(self._record(), options)
 
     # -- how it is followed -----------------------------------------------------------------------
 
     def _follow(self) -> Following:
-        """Return what follows the run in this process, from now on if nothing did."""
+        """Return what follows the run in this process, and begin to follow it if nothing does."""
         with self._lock:
             known = self._following
             if known is not None and known.is_here and not _is_left(known):
@@ -161,7 +161,7 @@ class Run:
         return record_store.read(self.id)
 
     def _last(self) -> str:
-        """Return its state as far as this machine knows; no node is asked."""
+        """Return the state as far as this machine knows; no node is contacted."""
         if self._following and self._following.is_running:
             return "running"
         try:
@@ -171,19 +171,19 @@ class Run:
 
 
 def _is_left(following: Following) -> bool:
-    """Return whether something follows no more, though the run went on."""
+    """Return whether following has ended while the run continued."""
     if not following.wait(0):
         return False
     return following.result is None or following.result.status in ("running", "queued")
 
 
 def _attached(record: Record, following: Following) -> commands.Result:
-    """Follow a run that is already started, without its output; of one that has ended, nodes may be gone."""
+    """Follow a run that was already started, without its output; if it has ended, its nodes may be gone."""
     from madctl.verbs.attach import follower
 
     has_ended = verdicts.has_ended(record)
     if record.status == STOPPED:
-        # That nothing is left was proved, and its pods may be gone.
+        # It was verified that nothing is left, and its pods may be gone.
         return _remembered(record, ())
     options = argparse.Namespace(output="text", since="now", rank=[], host=[])
     try:
@@ -198,7 +198,7 @@ def _attached(record: Record, following: Following) -> commands.Result:
 
 
 def _remembered(record: Record, notices: Sequence[Problem]) -> commands.Result:
-    """Return how a run has ended by what this machine remembers."""
+    """Return how a run ended according to its record on this machine."""
     code = ExitCode.INTERNAL if record.exit_code is None else record.exit_code
     remedy = f"see madctl logs {record.run_id}"
     known = {STOPPED: Problem("RUN_STOPPED", record.cause or "the run was stopped")}
@@ -212,8 +212,8 @@ def run(which: str | int | None = None) -> Run:
     Return a run that was launched before.
 
     Args:
-        which: Its ID, its name, the beginning of its ID, or ``-1`` for the latest, which is the default, ``-2`` for the
-            one before.
+        which: The ID of the run, its name, the beginning of its ID, or ``-1`` for the latest, which is the default,
+            ``-2`` for the one before.
 
     Raises:
         UsageError: If there is no such run, or several.
@@ -224,12 +224,12 @@ def run(which: str | int | None = None) -> Run:
 
 def runs(n: int | None = None, failed: bool = False) -> list[Run]:
     """
-    Return the runs that this machine remembers, the newest first; those that may continue are asked for their state.
+    Return the runs recorded on this machine, newest first; those that may still be running are queried.
 
     Records that cannot be read are left out.
 
     Args:
-        n: Only the newest so many.
+        n: Only the newest ``n`` runs.
         failed: Only those that failed.
 
     Raises:

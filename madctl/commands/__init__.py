@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file per command: its options and what it does, side by side."""
+"""One file per command, with its options and its work."""

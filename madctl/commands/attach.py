@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Follow, and return the exit code of the run."""
+    """Follow the run, and return its exit code."""
     from madctl.after import wishes
     from madctl.playbook.report import report_run
     from madctl.records import record_store

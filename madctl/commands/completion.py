@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl completion``: print the script that makes a shell complete the commands and options of madctl."""
+"""``madctl completion``: print the script with which a shell completes madctl's commands and options."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     values = {"DIRECTORY": shtab.DIRECTORY, "RUN": {**dict.fromkeys(_RUNS, "_madctl_runs"), "fish": "(_madctl_runs)"}}
     values |= dict.fromkeys(("FILE", "PATH", "PATH[:ro]"), shtab.FILE)
     for name in ("launch", "check"):
-        # Their work is split off before the parser sees it; for the shell it is a file.
+        # The work is split off before the parser sees it; the shell completes it as a file.
         options.parser.commands[name].add_argument("work", nargs="*", metavar="FILE", help="the work")
     for action in _actions(options.parser):
         if action.metavar in values:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl config``: show settings and where they are from, write an example, or trust a file."""
+"""``madctl config``: show settings and their origins, write an example, or trust a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a table, or do what was asked for."""
+    """Print a table, or carry out the requested change."""
     if options.init:
         return _init(options)
     from madctl.screen.problems import print_answer
@@ -63,7 +63,7 @@ def _init(options: argparse.Namespace) -> int:
 
     path = os.path.join(os.getcwd(), finding.NAME)
     try:
-        # Nobody else may write settings, whatever the umask.
+        # Only this user may write settings, whatever the umask.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as stream:
             stream.write(example.text(options.parser))
     except FileExistsError as error:

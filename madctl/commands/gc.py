@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl gc``: delete files of old runs, on nodes and here."""
+"""``madctl gc``: delete files of old runs, on nodes and on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from madctl.screen.problems import print_answer
 
     known, is_narrowed = record_store.known()[0], hosts_given(options)
-    # Nothing reaches the nodes of a job, and nothing of it is left there; its files are in a directory of their own.
+    # The nodes of a job are out of reach and hold nothing of it; its files are in a directory of their own.
     records = [record for record in known if not record.job]
     reaches = [choose.targets(options)] if is_narrowed else [record.reach() for record in records]
     cleaned = cleaning.Cleaning(records, options.days, options.run_dir, options.dry_run)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.dry_run:
         cleaning.forget(over)
         for path in left:
-            # What cannot be deleted now is left for the next time.
+            # The next gc deletes what cannot be deleted now.
             shutil.rmtree(path, ignore_errors=True)
     data = {
         "dry_run": options.dry_run,

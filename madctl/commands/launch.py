@@ -34,7 +34,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = "Check every node, start the job on all of them at once, and follow it to the end."
     parser = add_command(commands, "launch", run, "start a job on all nodes at once", about, _EXAMPLES)
-    # What a rerun needs of the command line, and what must not be shown; found while it is carried out.
+    # What a rerun needs of the command line, and what must not be shown; set during the launch.
     parser.set_defaults(typed=None, hidden=())
     parser.usage = "madctl launch [--hosts LIST] [OPTION…] [--] SCRIPT.py [ARG…]"
     add_host_options(parser, with_exclude=True)
@@ -80,7 +80,7 @@ def _launched(options: argparse.Namespace) -> int:
 
 
 def _after(options: argparse.Namespace, error: RunError) -> None:
-    """Do what is wanted after the end where there is no report, but an error, such as a scheduler that is away."""
+    """Do what was requested for the end after an error without a report, such as when the scheduler is away."""
     from ansible_collections.madctl.multinode.plugins.module_utils._show.masking import Mask
     from madctl.after import wishes
     from madctl.result import Result
@@ -91,7 +91,7 @@ def _after(options: argparse.Namespace, error: RunError) -> None:
 
 
 def _typed(options: argparse.Namespace) -> dict[str, Any] | None:
-    """Return what was typed, as the record keeps it for a rerun; None where nothing was."""
+    """Return the typed options, as the record keeps them for a rerun; None without a command line."""
     own = getattr(options, "own", None)
     if not own:
         return None
@@ -99,7 +99,7 @@ def _typed(options: argparse.Namespace) -> dict[str, Any] | None:
     try:
         return typed.dumped(typed.without_secrets(found, options.work), os.getcwd())
     except FileNotFoundError:
-        return None  # Its directory is gone already.
+        return None  # The current directory was deleted.
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -119,7 +119,7 @@ def _submit(options: argparse.Namespace) -> int:
         options.hidden = secrets(options, wanted)
         return job_login.launch(options, login, wanted, options.hidden, shown)
     if options.dry_run:
-        job_launch.code_of(wanted)  # for what it refuses
+        job_launch.code_of(wanted)  # raises if it is refused
         return job_launch.test(options, site, words)
     options.hidden = secrets(options, wanted)
     return job_launch.run(options, site, wanted, words, options.hidden, shown)

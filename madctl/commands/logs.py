@@ -37,7 +37,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print lines, each behind its node and rank."""
+    """Print lines, each prefixed with its node and rank."""
     from madctl.records import record_store
     from madctl.screen.log_view import Form
     from madctl.verbs.logs import reader
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _report(session: Any, options: argparse.Namespace) -> int:
-    """Print what output is missing, and return the exit code."""
+    """Report missing output, and return the exit code."""
     from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import answer_code
     from madctl.playbook.report import own_failure
     from madctl.screen.lines import one_line
@@ -64,7 +64,7 @@ def _report(session: Any, options: argparse.Namespace) -> int:
         return ExitCode.INTERNAL
     if session.interrupted:
         return of_signal(session.signal)
-    # How the job ended was not asked, only what output there is.
+    # The user asked for output, not for how the job ended.
     missing = logs.missing(view.errors)
     broken = own_failure(session)
     if not (missing or broken or options.lines == 0 or options.since == "now"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl ps``: list the runs that this machine remembers, or those on nodes."""
+"""``madctl ps``: list the runs recorded on this machine, or those on nodes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _wanted(runs: list[dict[str, Any]], options: argparse.Namespace) -> list[dic
 
 
 def _held(options: argparse.Namespace) -> int:
-    """Ask nodes, and remember runs that were forgotten, or launched elsewhere: the nodes have the truth."""
+    """Ask nodes, and record runs that were forgotten, or launched elsewhere: the nodes are authoritative."""
     from madctl.nodes import choose
     from madctl.playbook import ask
     from madctl.records import held_runs, record_store
@@ -103,7 +103,7 @@ def _held(options: argparse.Namespace) -> int:
 
 
 def _updated(known: dict[str, Record], runs: Sequence[HeldRun]) -> dict[str, Record]:
-    """Take what all nodes of a run said about how it ended into its record."""
+    """Update the record of each run if all of its nodes answered."""
     import time
 
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
@@ -115,16 +115,16 @@ def _updated(known: dict[str, Record], runs: Sequence[HeldRun]) -> dict[str, Rec
         if record and record.plan["run_id"] == one.run_id and one.parts.keys() >= set(record.targets["names"]):
             found[one.run_id] = verdicts.updated(record, verdict.of_nodes(record.plan, one.parts), time.time())
             if found[one.run_id] != record:
-                # If it cannot be written, nodes are asked the next time as well.
+                # If it cannot be written, nodes are asked again next time.
                 found[one.run_id], _ = record_store.update(found[one.run_id])
     return found
 
 
 def _known() -> tuple[dict[str, Record], list[Problem]]:
     """
-    Return the runs that are remembered, by id, and the problems with their records.
+    Return the recorded runs by ID, and the problems with their records.
 
-    A run that was restarted is on its nodes under its id with a number, and remembered under its first id.
+    On nodes, a restarted run has its ID with a number; its record has the first ID.
     """
     from madctl.records import record_store
 
@@ -133,7 +133,7 @@ def _known() -> tuple[dict[str, Record], list[Problem]]:
 
 
 def _shown(one: HeldRun, record: Record | None) -> dict[str, Any]:
-    """Describe a run by what its nodes say, and by what this machine saw."""
+    """Describe a run by the answers of its nodes and by its record on this machine."""
     import time
 
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
@@ -141,7 +141,7 @@ def _shown(one: HeldRun, record: Record | None) -> dict[str, Any]:
 
     about, now = one.described or {}, time.time()
     nodes = [{"host": host, **{key: part[key] for key in ("state", "run_dir")}} for host, part in one.parts.items()]
-    # An earlier attempt of a run that was restarted has a record of its own only here.
+    # The record is that of the last attempt, and does not describe earlier ones.
     is_own = record is not None and record.plan["run_id"] == one.run_id
     found = verdicts.joined_with(record, one.verdict) if record is not None and is_own else one.verdict
     began = (record.began if record and is_own else None) or found.began or about.get("created")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl report``: write all that is known of a run as one page."""
+"""``madctl report``: write everything known about a run as one page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 when the page was written, however the run ended, and also where something of it is missing."""
+    """Return 0 when the page was written, however the run ended, even if parts of the page are missing."""
     from madctl.errors import refused
     from madctl.records import record_store
     from madctl.report import gathering, page, writing

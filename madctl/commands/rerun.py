@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl rerun``: launch again what was typed before, with changes, and under the same name."""
+"""``madctl rerun``: repeat an earlier launch under the same name, with changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EXAMPLES = (
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser, behind that of a launch, whose options it takes."""
+    """Add the command to the parser, after ``launch``, whose options it takes."""
     about = "Launch again what was typed for a run, in the same directory and under the same name, with changes."
     parser = add_command(commands, "rerun", run, "launch a run again, with changes", about, _EXAMPLES)
     parser.usage = "madctl rerun [RUN] [OPTION…] [-- ARG…]"
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     _return_to(record)
     launch = options.parse(["launch", *wanted.words])
     launch.notice = _replaced(wanted)
-    # Errors are told as those of the launch are.
+    # Errors are reported as errors of the launch.
     options.output, options.settings = launch.output, getattr(launch, "settings", {})
     print_problems([], launch.notices)
     tell(Sentence("rerun", typed.without_secrets(wanted.options, wanted.work).line))
@@ -64,17 +64,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _wanted(record: Record, options: argparse.Namespace) -> Typed:
     """
-    Return what was typed for a run, with the changes of this command line.
+    Return the command line of a run, with the changes of this command line.
 
     Raises:
-        UsageError: If it is not known, or a change cannot be made.
+        UsageError: If it was not recorded, or a change cannot be made.
     """
     if record.typed is None:
         message = f"run {record.run_id} was started without a command line, or by an older madctl"
         raise refused("RERUN_IMPOSSIBLE", message, remedy="launch it with madctl launch")
     before = typed.loaded(record.typed)
     if record.name and not any(option.name == "--name" for option in before.options):
-        # A settings file, for example, has given it.
+        # For example, a settings file set it.
         before = before._replace(options=(*before.options, Option("--name", (record.name,))))
     own = glued(options.own[options.own.index(options.command) + 1 :])
     changes = [one for one in typed.options_of(own, options.parser.commands["rerun"]) if one.name != WITHOUT]
@@ -92,7 +92,7 @@ def _left_out(names: Sequence[str], before: Typed) -> list[str]:
 
 
 def _unknown(wanted: Typed, run_id: str) -> list[Problem]:
-    """Return the problems with what was typed and not recorded, and cannot be had from here."""
+    """Return a problem for each value that was typed but not recorded, and cannot be taken from here."""
     found = []
     for name in wanted.withheld:
         if not name.startswith(f"{typed.ENV} "):
@@ -107,7 +107,7 @@ def _unknown(wanted: Typed, run_id: str) -> list[Problem]:
 
 
 def _replaced(wanted: Typed) -> Problem | None:
-    """Return the notice that variables have the values of this environment, which may be others than before."""
+    """Return the notice that variables have the values of this environment, which may differ from the earlier ones."""
     if not wanted.variables:
         return None
     names = ", ".join(wanted.variables)
@@ -117,7 +117,7 @@ def _replaced(wanted: Typed) -> Problem | None:
 
 def _return_to(record: Record) -> None:
     """
-    Change to the directory of the launch, by which its relative paths are meant.
+    Change to the directory of the launch, to which its paths are relative.
 
     Raises:
         UsageError: If that is not possible.

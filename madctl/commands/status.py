@@ -24,7 +24,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the verdict, one line per node, and what to do next; return 4 when one did not answer."""
+    """Print the verdict, one line per node, and what to do next; return 4 when a node did not answer."""
     from madctl.records import record_store
     from madctl.screen.problems import show_answer
     from madctl.verbs.status import status

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from madctl.records.run_record import Record
     from madctl.result import Result
 
-# Of several runs, the worst counts: first what may still run.
+# Of several runs, the worst exit code counts, beginning with runs that may still be running.
 _WORST_FIRST = (ExitCode.STOP_UNVERIFIED, ExitCode.INTERNAL, ExitCode.UNREACHABLE, ExitCode.USAGE)
 _EXAMPLES = (
     ("stop the latest run", "madctl stop"),
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _named(names: Sequence[str]) -> tuple[list[Record], list[Problem]]:
-    """Return the runs that are meant, each of them once, and the problems with the others."""
+    """Return the named runs, each of them once, and the problems with names of no run."""
     from madctl.records import record_store
 
     records: dict[str, Record] = {}
@@ -104,10 +104,10 @@ def _ask(records: Sequence[Record]) -> None:
 
 def _several(records: Sequence[Record], problems: Sequence[Problem], options: argparse.Namespace) -> int:
     """
-    Stop runs, print the answer for each as soon as it is there, and return the worst exit code.
+    Stop runs, print the answer for each as soon as it arrives, and return the worst exit code.
 
     Args:
-        problems: Those with runs that could not even be found.
+        problems: Problems with runs that could not be found.
     """
     from madctl.result import Result, as_data, to_json
     from madctl.screen.problems import print_problems
@@ -143,7 +143,7 @@ def _several(records: Sequence[Record], problems: Sequence[Problem], options: ar
 
 
 def _had_ended(record: Record, result: Result) -> bool:
-    """Return whether a run had ended before it was to be stopped, also if only its nodes knew that."""
+    """Return whether a run had ended before this command, even if only its nodes knew that."""
     from ansible_collections.madctl.multinode.plugins.module_utils._follow import verdict
     from madctl.records import verdicts
 
@@ -151,7 +151,7 @@ def _had_ended(record: Record, result: Result) -> bool:
 
 
 def _of_run(result: Result) -> Result:
-    """Name the run in problems, where there are several."""
+    """Name the run in its problems, for commands about several runs."""
 
     def named(problems: Sequence[Problem]) -> list[Problem]:
         return [replace(one, message=f"run {result.run_id}: {one.message}") for one in problems]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl top``: show what a run uses on its nodes, and which ranks lag."""
+"""``madctl top``: show the resource usage of a run on its nodes, and which ranks lag behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from madctl.errors import ExitCode, of_signal
 from madctl.request.options import add_command, add_output_option, add_run_argument
 
-# How long ``--once`` waits for nodes that answer slowly; and how often the screen is drawn.
+# How long ``--once`` waits for slow nodes; and how often the screen is redrawn.
 _ONCE_SECONDS, _DRAW_SECONDS = 25.0, 0.25
 
 
@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw samples until a key ends it or the run does, or print one; return 4 when a node did not answer once."""
+    """Draw samples until a key is pressed or the run ends, or print one; return 4 when a node never answered."""
     from madctl.playbook import sampled
     from madctl.records import record_store
     from madctl.screen.terminal import OUT

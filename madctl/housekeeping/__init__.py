@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What earlier runs left, on nodes and on this machine."""
+"""Leftovers of earlier runs, on nodes and on this machine."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``madctl gc`` deletes on nodes, and which records of this machine go with it."""
+"""What ``madctl gc`` deletes on nodes, and the records on this machine that it removes as a consequence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cleaning:
     """
     One cleaning of many nodes.
 
-    ``problems`` are nodes that did not answer, ``notices`` what could not be deleted and who can no longer be reached.
+    ``problems`` are nodes that did not answer; ``notices``, files that could not be deleted and nodes that are gone.
     """
 
     def __init__(self, records: Sequence[Record], days: float, run_dir: str | None, dry_run: bool) -> None:
@@ -38,7 +38,7 @@ class Cleaning:
         self.notices: list[Problem] = []
 
     def ask(self, groups: Sequence[plays.Group]) -> None:
-        """Clean all nodes, one play after the other."""
+        """Clean all nodes, one play after another."""
         bases = self._bases()
         for group in groups:
             source = group.missing_source()
@@ -65,7 +65,7 @@ class Cleaning:
             self.notices.append(Problem("RUN_NOT_REMOVED", message, host, "delete it there, as root if necessary"))
 
     def _bases(self) -> dict[plays.Way, set[str]]:
-        """Return the parents of the remembered runs' directories, by the way to each node."""
+        """Return the parents of the recorded runs' directories, by the way to each node."""
         found: dict[plays.Way, set[str]] = {}
         for record in self._records:
             for node in record.plan["nodes"]:
@@ -75,7 +75,7 @@ class Cleaning:
         return found
 
     def _forgotten(self, source: str) -> Problem:
-        """Tell which runs cannot be reached any more, for example those of a lab that was removed."""
+        """Report the runs that are out of reach, for example those of a lab that was removed."""
         names = [record.run_id for record in self._records if source in record.targets["sources"]]
         shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
         verb = "would be" if self._dry_run else "was" if len(names) == 1 else "were"
@@ -84,9 +84,9 @@ class Cleaning:
 
     def over(self) -> list[Record]:
         """
-        List the records of runs that cannot be reached, or that no node has any more.
+        List the records of runs that are out of reach, or that no node has any more.
 
-        The latter without recent ones, whose launch may just begin.
+        The latter exclude recent ones, whose launch may just be starting.
         """
         return [
             record
@@ -99,7 +99,7 @@ class Cleaning:
     def _is_rid(self, record: Record, host: str) -> bool:
         if host in self._removed_on.get(record.run_id, ()):
             return True
-        # A search in another directory says nothing about this run.
+        # With another --run-dir, the answer says nothing about this run.
         answer = None if self._run_dir else self._answers.get(_way(record, host))
         return answer is not None and record.run_id not in answer["held"]
 
@@ -112,7 +112,7 @@ class Cleaning:
             written = 0.0
         return max(written, record.created) < time.time() - self._days * DAY_SECONDS
 
-    # -- what is shown ---------------------------------------------------------------------------------
+    # -- output ----------------------------------------------------------------------------------------
 
     def shown(self) -> list[dict[str, Any]]:
         """Return what was deleted on each node, as data."""
@@ -142,7 +142,7 @@ class Cleaning:
 
 
 def forget(records: Sequence[Record]) -> None:
-    """Remove records of this machine."""
+    """Remove records from this machine."""
     for record in records:
         record_store.forget(record)
 

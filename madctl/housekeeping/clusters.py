@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Delete old runs from clusters of Kubernetes: those that this machine remembers, and that have ended.
+Delete old runs from Kubernetes clusters: those that have ended and are recorded on this machine.
 
-Other runs in the same namespace are unknown to this machine; those who launched them delete them, or the cluster does.
+Other runs in the same namespace are unknown to this machine; their owners delete them, or the cluster does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from madctl.records.run_record import Record
 
 
 class Clusters:
-    """The runs of this machine's records that are in clusters."""
+    """The runs recorded on this machine that are in clusters."""
 
     def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
         self._records = [record for record in records if record.job and record.job["on"] == "k8s"]
@@ -29,7 +29,7 @@ class Clusters:
         self._over: list[Record] = []
 
     def clean(self) -> None:
-        """Ask about each run, and delete it if it is over for long enough; one that cannot be asked stays."""
+        """Ask for the state of each run, and delete it if it ended long enough ago; keep it if that is unknown."""
         silent: set[str] = set()
         for record in self._records:
             where = _place(record)
@@ -47,7 +47,7 @@ class Clusters:
         if not self._is_old(record, found):
             return
         if found.job is None and not found.pods:
-            # What the cluster does not delete with a job may be left of it.
+            # Objects that the cluster does not delete with the job may be left.
             is_there = not self._is_dry and kubernetes.delete(cluster, record.run_id)
         else:
             is_there = self._is_dry or kubernetes.delete(cluster, record.run_id)
@@ -56,14 +56,14 @@ class Clusters:
             self._removed.append(record)
 
     def _is_old(self, record: Record, found: Standing) -> bool:
-        """Return whether a run has ended long enough ago, for all that is known."""
+        """Return whether a run ended long enough ago, as far as is known."""
         if state.alive(found.pods) or not state.is_over(found.job):
             return False
         ended = found.ended or record.ended or record.seen or record.created
         return self._now - ended >= self._age
 
     def over(self) -> list[Record]:
-        """Return the records that are not needed any more."""
+        """Return the records that are no longer needed."""
         return list(self._over)
 
     def shown(self) -> list[dict[str, str]]:
@@ -71,7 +71,7 @@ class Clusters:
         return [{"run_id": record.run_id, "cluster": _place(record)} for record in self._removed]
 
     def lines(self) -> list[str]:
-        """Write a line for each namespace with deletions."""
+        """Write one line per namespace with deletions."""
         found: dict[str, list[str]] = {}
         for record in self._removed:
             found.setdefault(_place(record), []).append(record.run_id)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Remove directories of runs in jobs that ended long ago, and our programs that none of the others uses.
+Remove directories of runs in jobs that ended long ago, and copies of our programs that no other run uses.
 
-A directory of a job that Slurm may still run, or begin, is never touched: neither where Slurm says so, nor where it
-cannot be asked.
+The directory of a job that Slurm may still run or start is never touched, nor is any directory if Slurm does not
+answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from madctl.jobs import slurm
 from madctl.records.run_record import Record
 
 DAY_SECONDS = 86400.0
-# A launch submits its job well within this.
+# A launch takes much less than this until its job is submitted.
 _SUBMITTING_SECONDS = 3600.0
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)
 _PROGRAMS = re.compile(re.escape(job_directory.PROGRAMS) + "[0-9a-f]+", re.ASCII)
@@ -39,7 +39,7 @@ _PROGRAMS = re.compile(re.escape(job_directory.PROGRAMS) + "[0-9a-f]+", re.ASCII
 
 @dataclass
 class Root:
-    """One directory of runs: what went, what stays and why, what could not be removed."""
+    """One directory of runs: what was removed, and what was kept, and why."""
 
     path: Path
     removed: list[dict[str, Any]] = field(default_factory=list)
@@ -47,30 +47,30 @@ class Root:
     kept: list[dict[str, str]] = field(default_factory=list)
 
     def shown(self) -> dict[str, Any]:
-        """Return it as data."""
+        """Return what was removed as data."""
         return {"root": str(self.path), "removed": self.removed, "programs": self.programs, "kept": self.kept}
 
 
 class JobRoots:
-    """One cleaning of all directories of runs in jobs that are known here; ``notices`` is what could not be done."""
+    """One cleaning of all run roots that this machine knows; ``notices`` are failures to remove or to ask."""
 
     def __init__(self, records: Sequence[Record], days: float, dry_run: bool) -> None:
-        # What is on another login node is removed there.
+        # The files of runs on other login nodes are removed there.
         self._records = [one for one in records if one.job and "place" in one.job and "login" not in one.job]
         self._age, self._is_dry, self._now = max(0.0, days) * DAY_SECONDS, dry_run, time.time()
         self.roots: list[Root] = []
         self.notices: list[Problem] = []
 
     def clean(self) -> None:
-        """Clean all of them."""
+        """Clean all run roots."""
         for path, confs in sorted(self._known().items()):
             if path.is_dir():
-                # First what is there, then what Slurm knows: a job that is submitted in between is known, or young.
+                # List directories before asking Slurm: a job submitted in between is then known to Slurm, or recent.
                 names = _own(path)
                 self._clean(Root(path), names, [self._jobs(path, conf) for conf in sorted(confs)])
 
     def _known(self) -> dict[Path, set[str]]:
-        """Return the directories of runs, each with the configurations of its clusters."""
+        """Return the run roots, each with the configurations of its clusters."""
         found: dict[Path, set[str]] = {Path(run_root.usual(os.path.expanduser("~"))): {slurm.configuration()}}
         for record in self._records:
             assert record.job is not None
@@ -78,9 +78,9 @@ class JobRoots:
         return found
 
     def _jobs(self, path: Path, conf: str) -> dict[str, slurm.State] | None:
-        """Return the jobs of a cluster by the id of their run; None where it cannot be asked."""
+        """Return the jobs of a cluster by the ID of their run; None if the cluster cannot be asked."""
         if conf and not os.path.exists(conf):
-            return {}  # Such as that of a lab that was removed: nothing runs there any more.
+            return {}  # For example, that of a lab that was removed: nothing runs there any more.
         try:
             return slurm.own_runs(conf)
         except MadctlError as error:
@@ -114,14 +114,14 @@ class JobRoots:
                 continue
             if _PROGRAMS.fullmatch(name) and is_free(name) and self._goes(root.path / name, partial(is_free, name)):
                 root.programs.append({"name": name, "bytes": taken})
-            # Left by a removal, or by a launch, that was interrupted.
+            # Left by an interrupted removal or launch.
             elif name.startswith((run_directory.GONE, f".{job_directory.PROGRAMS}")) and not self._is_dry:
                 self._erase(root.path / name)
 
     def _needed(
         self, name: str, path: Path, newest: float, clusters: Sequence[dict[str, slurm.State] | None]
     ) -> str | None:
-        """Return why a directory of a run stays; None if it does not."""
+        """Return why the directory of a run is kept; None if it is not."""
         for jobs in clusters:
             if jobs is None:
                 return "Slurm does not answer"
@@ -139,10 +139,12 @@ class JobRoots:
 
     def _goes(self, path: Path, may: Callable[[], bool] = lambda: True) -> bool:
         """
-        Return whether a directory is removed, or would be; it is moved out of sight first, so that no half is seen.
+        Remove a directory, unless this is a dry run, and return whether it was, or would be, removed.
+
+        It is renamed first, so that no other program sees half of it.
 
         Args:
-            may: Returns whether what is out of sight now may be removed.
+            may: Returns whether the renamed directory may be removed.
         """
         if self._is_dry:
             return True
@@ -162,7 +164,7 @@ class JobRoots:
         try:
             shutil.rmtree(path)
         except FileNotFoundError:
-            pass  # Another gc erases it, too.
+            pass  # Another gc has erased it.
         except OSError as error:
             self._stuck(path, error)
 
@@ -170,7 +172,7 @@ class JobRoots:
         self.notices.append(Problem("RUN_NOT_REMOVED", f"{path} could not be removed: {reason(error)}"))
 
     def over(self) -> list[Record]:
-        """List the records of runs whose directories are gone, now or since long."""
+        """List the records of runs whose directories are gone, whether now or long ago."""
         gone = {str(root.path / entry["run_id"]) for root in self.roots for entry in root.removed}
         return [record for record in self._records if record.job and self._is_over(record, record.job["place"], gone)]
 
@@ -179,7 +181,7 @@ class JobRoots:
         return where in gone or (not os.path.lexists(where) and self._is_old(seen, _SUBMITTING_SECONDS))
 
     def lines(self) -> list[str]:
-        """Write what was removed, a line for each directory of runs; a dry run lists everything."""
+        """Write what was removed, one line per run root; a dry run lists everything."""
         found = []
         for root in self.roots:
             told = removals.line(str(root.path), root.shown(), self._is_dry)
@@ -190,7 +192,7 @@ class JobRoots:
         return found
 
     def kept_lines(self) -> list[str]:
-        """Write what stays, and why, a line for each directory of runs."""
+        """Write what was kept, and why, one line per run root."""
         found = []
         for root in self.roots:
             why = Counter(entry["why"] for entry in root.kept)
@@ -211,12 +213,12 @@ def _own(root: Path) -> list[str]:
 
 
 def _is_run(path: Path) -> bool:
-    """Return whether a directory is that of a run in a job: anything else may be beside them."""
+    """Return whether a directory belongs to a run in a job: a run root may also have other directories."""
     return (path / job_directory.SCRIPT).exists() and (path / job_directory.KEY).exists()
 
 
 def _measure(path: Path) -> tuple[float, int]:
-    """Return the newest time in a directory, and the space that it takes."""
+    """Return the latest modification time in a directory, and its size on disk."""
     newest, taken = 0.0, 0
     for directory, _, files in os.walk(path):
         for name in (".", *files):
@@ -227,7 +229,7 @@ def _measure(path: Path) -> tuple[float, int]:
 
 
 def _used(root: Path, gone: set[str]) -> set[str]:
-    """Return the names of programs that the scripts of jobs start, except of those that are gone."""
+    """Return the names of the programs that job scripts start, without those of removed runs."""
     found: set[str] = set()
     for name in _own(root):
         if name not in gone:

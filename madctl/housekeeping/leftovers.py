@@ -2,9 +2,9 @@
 """
 Private temporary directories of madctl processes that were killed, on this machine.
 
-They hold an inventory and the variables of a request, or sockets. They are in the runtime directory of no login,
-because a madctl of cron, of CI or of a container has none. A directory goes only when it is ours, holds nothing else,
-and the process that made it has ended.
+They hold an inventory and the variables of a request, or sockets. They are not in a login's runtime directory,
+because madctl may run in cron, CI or a container, without one. A directory is deleted only if it is ours, holds
+nothing else, and the process that made it has ended.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find() -> list[Path]:
 
 
 def _is_left(path: Path) -> bool:
-    """Return whether a directory is one of ours, by name, owner, mode and content, and old and unused."""
+    """Return whether a directory is ours, by its name, owner, mode and content, and old and unused."""
     try:
         status = path.lstat()
         if not (stat.S_ISDIR(status.st_mode) and _NAME.fullmatch(path.name) and status.st_uid == os.geteuid()):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of many requests, grouped into as few plays as possible."""
+"""The nodes of many requests, grouped into as few plays as possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from madctl.nodes.inventory import Targets, group_of, narrowed, of_group
 
-# How a host is reached: its name and everything that an inventory says about it. Two labs may both have a node1.
+# How a host is reached: its name and its variables from the inventory. Two labs may both have a node1.
 Way = tuple[str, str]
 
 
@@ -33,11 +33,11 @@ class Group:
         return host, json.dumps([self.sources, self.variables, self.hosts[host]], sort_keys=True)
 
     def add(self, host: str, variables: dict[str, Any]) -> bool:
-        """Add a host, unless another one has that name; return whether it is in the group."""
+        """Add a host, unless another one has its name; return whether the host is in the group."""
         return self.hosts.setdefault(host, variables) == variables
 
     def missing_source(self) -> str | None:
-        """Return an inventory that no longer exists, for example that of a lab that was removed."""
+        """Return an inventory that no longer exists, for example that of a removed lab; None if all of them exist."""
         return next((path for path in self.sources if "," not in path and not os.path.exists(path)), None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attempts of a run whose job Slurm may requeue: which there are, and where each of them writes."""
+"""The attempts of a run whose job Slurm may requeue: their numbers, and the directory of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 
 
 def last(place: Path) -> int:
-    """Return the number of the latest attempt; the first one is number 0."""
+    """Return the number of the latest attempt, counting from 0."""
     try:
         names = [path.name for path in (place / job_directory.ATTEMPTS).iterdir()]
     except OSError:
@@ -23,7 +23,7 @@ def where(place: Path, number: int) -> Path:
 
 
 def forget_request(place: Path) -> None:
-    """Remove the request of a job that has ended, and may hold secrets."""
+    """Remove the request of a job that has ended: it may hold secrets."""
     try:
         (place / job_directory.REQUEST).unlink(missing_ok=True)
     except OSError:

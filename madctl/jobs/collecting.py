@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Collect a run in a job from its directory: logs from its story, the rest from what its nodes kept at their end.
+Collect a run in a job from its directory: logs from its story, other files from what its nodes kept at their end.
 
-Laid out as what is fetched over SSH. No node is asked: by now others have them.
+The layout is that of files fetched over SSH. Nodes are not contacted: they may belong to other jobs by now.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PARTIAL, _OUTPUT = ".partial", ".output"
 
 
 class Collected(NamedTuple):
-    """What is here of a run now: directory by host, why there is none of others, and what is missing."""
+    """The collected files of a run: the directory of each host, why others have none, and what is missing."""
 
     nodes: dict[str, str]
     problems: list[Problem]
@@ -35,12 +35,12 @@ class Collected(NamedTuple):
 
 def collect(where: Path, run_id: str, dest: Path, size: int) -> Collected:
     """
-    Write a directory for each node of a run; of a run that was restarted, as it was the last time.
+    Write a directory per node of a run; if the run was restarted, with the files of its last attempt.
 
     Args:
         where: The directory of its job.
-        run_id: That of the run, which may have been restarted since.
-        size: How many bytes each node's files may have.
+        run_id: The ID of the run, which may have been restarted since.
+        size: The most bytes that each node's files may have.
     """
     output = Output(dest, size)
     try:
@@ -66,7 +66,7 @@ def collect(where: Path, run_id: str, dest: Path, size: int) -> Collected:
 
 
 def taken(output: Output, run_id: str) -> list[Problem]:
-    """Return the problems that something else is where nodes' files belong; an earlier attempt is nothing else."""
+    """Return a problem for each node whose directory holds anything but files of this run or its attempts."""
     return [found for host in output.hosts if (found := _taken(output.dest / host, run_id, host))]
 
 
@@ -85,7 +85,7 @@ def write_node(output: Output, host: str, run_id: str, where: Path | None = None
         where: The directory of its job, if nodes kept files there.
 
     Returns:
-        What the node left out, empty for nothing, None where it kept nothing.
+        What the node left out, empty if that is nothing; None if it kept no files.
     """
     final = output.dest / host
     partial = final.with_name(f"{host}{_PARTIAL}")
@@ -112,7 +112,7 @@ def _unpacked(where: Path | None, host: str, partial: Path, size: int) -> str | 
 
 
 def _complete(partial: Path, about: Mapping[str, Any], end: Mapping[str, Any] | None) -> None:
-    """Write what every collected node has, where it kept nothing itself: whose run it is, and how that ended there."""
+    """Write the files that every collected node has, unless it kept them itself: its run, and how that ended there."""
     for name, data in ((run_directory.DESCRIPTION, about), (run_directory.RECORD, end)):
         path = partial / name
         if data is not None and not path.exists():
@@ -120,7 +120,7 @@ def _complete(partial: Path, about: Mapping[str, Any], end: Mapping[str, Any] | 
 
 
 def _elsewhere(result: Mapping[str, Any] | None, host: str, run_dir: str) -> str:
-    """Return where the rest of a node's files is."""
+    """Describe where the rest of a node's files is."""
     if result is None:
         return f"only its output is here: the run has not ended in order; the rest is on the node: {run_dir}"
     left = result.get("left")
@@ -131,7 +131,7 @@ def _elsewhere(result: Mapping[str, Any] | None, host: str, run_dir: str) -> str
 
 
 class Output:
-    """What the story of a run has of each node: its logs, as files beside where they belong, and how it ended."""
+    """What the story of a run has about each node: its logs, as files beside their final place, and how it ended."""
 
     def __init__(self, dest: Path, size: int) -> None:
         self.dest, self._size = dest, size
@@ -142,10 +142,10 @@ class Output:
 
     def read(self, where: Path) -> None:
         """
-        Read all that is there now.
+        Read everything written so far.
 
         Raises:
-            Refused: If it is not a story, or a node has more than it may.
+            Refused: If it is not a story, or a node's logs are too large.
         """
         story = place.Story(where)
         try:
@@ -184,11 +184,11 @@ class Output:
         return self.dest / f"{host}{_OUTPUT}"
 
     def left_of(self, host: str) -> int:
-        """Return how many bytes the other files of a node may have."""
+        """Return how many bytes are left for the other files of a node."""
         return self._size - self._written.get(host, 0)
 
     def move(self, host: str, partial: Path) -> None:
-        """Add the logs of a node to what it kept; what it kept itself is where the story has gaps."""
+        """Add the logs of a node to the files that it kept; its own copies win, because the story may have gaps."""
         if host not in self._written:
             return
         logs = partial / run_directory.LOGS
@@ -198,12 +198,12 @@ class Output:
                 path.rename(logs / path.name)
 
     def close(self) -> None:
-        """Remove what is not needed any more."""
+        """Remove the temporary logs."""
         for host in self.hosts:
             shutil.rmtree(self._of(host), ignore_errors=True)
 
 
 def _is_name(node: Mapping[str, Any]) -> bool:
-    """Return whether the name of a node is that of a directory, and no way out of it."""
+    """Return whether the name of a node is safe as the name of a directory."""
     name = node["host"]
     return isinstance(name, str) and name not in ("", ".", "..") and os.sep not in name

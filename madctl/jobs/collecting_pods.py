@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Collect a run in a cluster of Kubernetes: the logs of its pods, and what the cluster says of it, without its Secret.
+Collect a run in a Kubernetes cluster: the logs of its pods, and its objects and events, without its Secret.
 
-Laid out as what is fetched over SSH. Where ranks were restarted, their output of all attempts is in one file.
+The layout is that of files fetched over SSH. If ranks were restarted, one file has their output of all attempts.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _KINDS = (clusters.JOB, clusters.SERVICE, clusters.CONFIG_MAP)
 @reported
 def collect(cluster: Cluster, run_id: str, dest: Path, size: int) -> Collected:
     """
-    Write a directory for each pod of a run, and beside them what the cluster has of it.
+    Write a directory per pod of a run, and beside them its objects and events.
 
     Args:
-        size: How many bytes the logs of each pod may have.
+        size: The most bytes that the logs of each pod may have.
     """
     output, notices = Output(dest, size), []
 
@@ -72,7 +72,7 @@ def collect(cluster: Cluster, run_id: str, dest: Path, size: int) -> Collected:
 
 
 def _write_cluster(cluster: Cluster, run_id: str, dest: Path, found: list[dict[str, Any]]) -> None:
-    """Write what the cluster has of a run; the programs that it was given are not worth it."""
+    """Write the objects and events of a run, without the copies of our programs."""
     name = pods.name(run_id)
     objects = [one for kind in _KINDS if (one := cluster.get(kind, name)) is not None]
     for one in objects:

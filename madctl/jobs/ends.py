@@ -12,13 +12,13 @@ waiting, estimate = ends.waiting, ends.estimate
 
 
 def meaning(state: State) -> Problem | None:
-    """Return what a final state says about the run; None where it is only a consequence of how the run ended."""
+    """Return the problem that a final state means for the run; None if it only follows from how the run ended."""
     found = ends.meaning(state)
     return _of(found) if found else None
 
 
 def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
-    """Return why a run ended that wrote no result."""
+    """Return why a run ended without writing a result."""
     return _of(ends.without_record(state, job_id, has_begun, last_line))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clusters of Kubernetes as a user of this machine reaches them: the collection's own words, with errors of madctl."""
+"""Kubernetes clusters as reached from this machine: the collection's functions, with errors of madctl."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def reach(job: Mapping[str, Any]) -> Cluster:
         job: ``kubeconfig``, ``context`` and ``namespace``, each of which may be missing.
 
     Raises:
-        UsageError: If there is no package, or no kubeconfig that can be used.
+        UsageError: If the package is missing, or there is no usable kubeconfig.
     """
     return Cluster(*(str(job.get(name) or "") for name in ("kubeconfig", "context", "namespace")))
 
 
 def place(cluster: Cluster, kubeconfig: str) -> dict[str, str]:
     """
-    Return what leads to the cluster of a run later, when another context may be the current one.
+    Return what later commands need to reach the cluster of a run, even if the current context has changed.
 
     Args:
-        kubeconfig: What the user named; empty for the usual one.
+        kubeconfig: The file that the user named; empty for the default one.
     """
     named = [name for name in (kubeconfig or os.environ.get("KUBECONFIG", "")).split(os.pathsep) if name]
     files = os.pathsep.join(os.path.abspath(os.path.expanduser(name)) for name in named)
@@ -60,7 +60,7 @@ def of(job: Mapping[str, Any], run_id: str, about: Mapping[str, Any], seconds: f
     try:
         found = look(reach(job), run_id, seconds)
     except MadctlError as error:
-        # A run that cannot be asked for hides no other one, such as where the client is not installed.
+        # For example, the client is not installed; this must not hide other runs.
         unknown = error.problems[0]
         return Standing(Verdict(verdict.UNKNOWN, unknown.message), {}, None, unknown)
     return Standing(judged(found, about), found.nodes, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run, or a check, would put into a cluster: drafted and written here, without the cluster or its client."""
+"""The objects that a run or a check would create in a cluster; neither the cluster nor its client is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync import code
 from madctl.errors import Problem, UsageError
 
 _STR = "tag:yaml.org,2002:str"
-# Of other texts, some reader of YAML makes a number, a date or a truth value.
+# Some YAML parsers read other texts as numbers, dates or booleans.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9 ./_@-]+")
 
 Draft = drafting.Draft
@@ -32,7 +32,7 @@ def draft(wanted: Mapping[str, Any], only: str | None = None) -> Draft:
         only: What the pods do instead of a launch.
 
     Raises:
-        UsageError: If the script or the code cannot be sent, or something is refused by every cluster.
+        UsageError: If the script or the code cannot be sent, or every cluster would refuse an object.
     """
     asked = {name.removeprefix(PREFIX): value for name, value in wanted.items()}
     try:
@@ -55,10 +55,10 @@ def _problem(found: codes.Problem) -> Problem:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and every text so that all readers of YAML take it for one."""
+    """Writes multi-line strings as blocks, and quotes strings that a YAML parser may read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write what is used twice in full."""
+        """Write repeated objects in full."""
         del data
         return True
 
@@ -74,7 +74,7 @@ _Dumper.add_representer(str, _text)
 
 def written(drafted: Draft, with_secret: bool) -> str:
     """Return the objects as a stream of YAML for ``kubectl create -f``."""
-    # kubectl apply would keep a copy in an annotation, which has no room for the programs.
+    # kubectl apply would keep a copy in an annotation, which is too small for the programs.
     head = ["# Create these with kubectl create -f, or with kubectl apply --server-side -f."]
     if not with_secret:
         about = f"Secret {pods.name(drafted.parcel.run_id)}, which has the run's key and the values of --env,"

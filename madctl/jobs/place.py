@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a job, and its submission, as the collection makes them, with errors of madctl."""
+"""The directory of a job, and its submission: the collection's functions, with errors of madctl."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ submitted = submission.submitted
 @reported
 def draft(base: Path, run_id: str, nodes: int, chosen: Sequence[str]) -> Draft:
     """
-    Write down what would be submitted.
+    Draft what would be submitted.
 
     Raises:
-        UsageError: If no job can have its output there.
+        UsageError: If a job cannot write its output there.
     """
     return submission.draft(place.checked(base), run_id, nodes, chosen)
 
@@ -47,14 +47,14 @@ def prepare(
     own: code.Code | None = None,
 ) -> None:
     """
-    Make the directory of a job, with everything that it reads.
+    Make the directory of a job, with all files that the job reads.
 
     Args:
-        more: What else the job has to know.
-        own: The code that it gets.
+        more: Additional facts for the job.
+        own: The user's code, if it is sent.
 
     Raises:
-        UsageError: If that is not possible there.
+        UsageError: If that is not possible in this place.
     """
     files = delivery.files()
     if own is None:

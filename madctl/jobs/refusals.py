@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report as errors of madctl what the collection refuses about jobs."""
+"""Convert the collection's refusals about jobs to errors of madctl."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 
 def reported(function: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
-    """Return the same function, which raises ``UsageError``, or ``RunError`` if the controller is not reached."""
+    """Wrap a function so that refusals become ``UsageError``, or ``RunError`` if the controller is unreachable."""
 
     @functools.wraps(function)
     def asked(*given: _Given.args, **named: _Given.kwargs) -> _Answer:

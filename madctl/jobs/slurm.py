@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slurm as a user of this machine has it: the collection's own words for it, with errors of madctl."""
+"""Slurm on this machine: the collection's functions, with errors of madctl."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ cancel, ring = reported(slurm.cancel), reported(slurm.ring)
 
 
 class Site(NamedTuple):
-    """Where jobs are submitted: the directory of runs, and the configuration of Slurm, empty for the usual one."""
+    """Where jobs are submitted: the run root, and the configuration of Slurm, empty for the default one."""
 
     root: Path
     conf: str

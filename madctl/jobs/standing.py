@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run in a job, from its directory, and from the scheduler where that is silent."""
+"""The state of a run in a job, from its directory, and from the scheduler if the directory does not tell."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from madctl.errors import Problem, RunError
 from madctl.jobs import attempts, ends, place, slurm
 
-# Without a heartbeat for this long, the scheduler is asked; also where the clocks of the two machines differ so much.
+# Without a heartbeat for this long, ask the scheduler; also if the clocks of the two machines differ by that much.
 _SILENT_SECONDS = 3 * job_directory.BEAT_SECONDS
 _STOPPED = ("RUN_STOPPED", "INTERRUPTED")
 _MANY, _RANKS = 1 << 17, 1 << 17
-# The job's user may write into its directory, and so may the job.
+# The user and the job itself can both write to the job's directory, so its files are validated.
 _exit = fields(
     {"outcome": text(64), "stopped": truth},
     {"exit_code": maybe(whole(-1024, 1 << 16)), "signal": maybe(whole(0, 128)), "reason": maybe(text(64))},
@@ -55,9 +55,9 @@ _RESULT = fields(
 
 class Standing(NamedTuple):
     """
-    The state of a run; each of its nodes by host; its plan, once there is one; why the scheduler did not say more.
+    The state of a run; each of its nodes by host; its plan, once there is one; why the scheduler did not answer.
 
-    All of it is of the latest attempt; ``earlier`` says how the others ended, which Slurm has requeued.
+    All of this is about the latest attempt; ``earlier`` describes how the attempts ended that Slurm requeued.
     """
 
     verdict: Verdict
@@ -77,7 +77,7 @@ def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
     """
     number = attempts.last(Path(job["place"]))
     where, earlier = attempts.where(Path(job["place"]), number), [_earlier(job, each) for each in range(number)]
-    # The result first: what is read afterwards is at least as late.
+    # Read the result first: everything read afterwards is at least as recent.
     result = place.read(where, job_directory.RESULT)
     state = place.read(where, job_directory.STATE)
     state = state if state is not None and _STATE(state) else {}
@@ -104,24 +104,24 @@ def of(job: Mapping[str, Any], seconds: float = slurm.SECONDS) -> Standing:
 
 
 def _earlier(job: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Describe an attempt that was not the last one."""
+    """Describe an attempt other than the last one."""
     result = place.read(attempts.where(Path(job["place"]), number), job_directory.RESULT)
     result = result if result is not None and _RESULT(result) else {}
     first = next(iter(result.get("problems", ())), None)
-    # Why Slurm ended it is nowhere kept.
+    # The reason why Slurm ended it is not kept anywhere.
     cause = "requeued by Slurm" if first is None or result.get("by_scheduler") else codes.cause(first)
     return {"attempt": number + 1, "ended": result.get("ended"), "cause": cause}
 
 
 def _ended(known: Verdict, result: Mapping[str, Any], job: Mapping[str, Any], seconds: float) -> tuple[Verdict, bool]:
-    """Judge a run by the result that it wrote, and by the scheduler if that ended it, or starts it again."""
+    """Judge a run by its result, and by the scheduler if that ended the run, or requeued it."""
     cause = None
     if result.get("by_scheduler"):
         state = slurm.look(job["id"], job.get("conf", ""), seconds)
         if state.state in slurm.WAITING:
             return _queued(known, state), True
         if not state.is_final and state != slurm.FORGOTTEN:
-            return known._replace(status=verdict.RUNNING), False  # It is about to end, or to start again.
+            return known._replace(status=verdict.RUNNING), False  # It is about to end, or to be requeued.
         attempts.forget_request(Path(job["place"]))
         cause = ends.meaning(state)
     known = known._replace(ended=result.get("ended"))
@@ -151,7 +151,7 @@ def _failed(known: Verdict, first: Mapping[str, Any]) -> Verdict:
 def _unended(
     known: Verdict, where: Path, job: Mapping[str, Any], state: Mapping[str, Any], seconds: float
 ) -> tuple[Verdict, bool]:
-    """Judge an attempt without a result; the scheduler is asked where the job itself is silent."""
+    """Judge an attempt without a result; ask the scheduler if the job has no recent heartbeat."""
     has_begun = place.Story(where).has_begun
     if has_begun and abs(time.time() - state.get("time", 0.0)) < _SILENT_SECONDS:
         return known._replace(status=verdict.RUNNING), False

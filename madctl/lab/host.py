@@ -29,7 +29,7 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount, with the system call of that name."""
+    """Make the mount system call."""
     arguments = [source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()]
     _check(LIBC.mount(*arguments), f"mount {target}")
 
@@ -41,20 +41,20 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 
 def bind(root: str, source: str, target: str, read_only: bool) -> None:
-    """Show a directory of the machine in a host, with all that is mounted below it."""
+    """Bind a directory of the machine into a host, with all mounts below it."""
     place = root + target
     if os.path.islink(place):
-        os.unlink(place)  # The machine's, which leads out of this root.
+        os.unlink(place)  # A link of the machine, which may lead out of this root.
     os.makedirs(place, exist_ok=True)
     mount(source, place, flags=MS_BIND | MS_REC)
     if read_only:
-        # Each mount has its own flag.
+        # Each mount has its own read-only flag.
         for point in points(place):
             mount("none", point, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
 def points(top: str) -> "list[str]":
-    """Return where anything is mounted, at a path and below it."""
+    """Return the mount points at a path and below it."""
     with open("/proc/self/mountinfo", "rb") as stream:
         fields = [line.split(b" ")[4] for line in stream]
     escapes = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\"))
@@ -115,7 +115,7 @@ def hide_personal_files(upper: str) -> None:
 
 def hide_runs(upper: str) -> None:
     """
-    Start the host with an empty /var/tmp, where runs of the machine would look like its own.
+    Start the host with an empty /var/tmp, where the machine's runs would look like those of the host.
 
     An opaque directory in the overlay hides the machine's; nothing is deleted anywhere.
     """
@@ -140,7 +140,7 @@ def start_sshd(spec: "dict[str, Any]") -> None:
     """Start an sshd that listens on the management address only."""
     with open("/etc/shadow", encoding="utf-8") as stream:
         shadow = stream.read()
-    # sshd without PAM takes a password field that begins with "!" for a locked account.
+    # Without PAM, sshd regards an account as locked if its password field begins with "!".
     write("/etc/shadow", "\n".join(unlock(line) for line in shadow.split("\n")), 0o600)
     for path in ("/run/sshd", "/run/lab"):
         os.mkdir(path, 0o755)

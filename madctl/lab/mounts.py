@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directories of this machine in the hosts of a lab: which may be mounted, and which hosts see anyway."""
+"""Directories of this machine in the hosts of a lab: those that may be mounted, and those that hosts always see."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from madctl.errors import UsageError, refused
 from madctl.lab.spec import SHARED, Lab, Mount
 
-# Hosts have their own below these, or the machine's programs, which a job must not change.
+# Below these, hosts have files of their own, or the machine's programs, which a job must not change.
 _SYSTEM = ("/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-# Runs on a host keep their files there, and hosts must not meet in it.
+# Runs on a host keep their files there, and hosts must not share it.
 _OWN = ("/var/tmp", "/var/run", "/var/lib/madctl", SHARED)
 # A bind of one of these itself would break the host; its overlay shows the same files anyway.
 _NEVER_BOUND = frozenset(
@@ -44,7 +44,7 @@ _OPTION = "--mount"
 
 def chosen(texts: Iterable[str]) -> tuple[Mount, ...]:
     """
-    Parse what ``--mount`` was given, ``DIR`` or ``DIR:ro``, and return it outermost first.
+    Parse the values of ``--mount``, ``DIR`` or ``DIR:ro``, and return the mounts outermost first.
 
     Raises:
         UsageError: If a directory cannot be mounted, or is wanted both writable and read-only.
@@ -77,7 +77,7 @@ def _unfit(path: str, why: str, remedy: str | None) -> UsageError:
 
 
 def binds(lab: Lab) -> list[tuple[str, str, bool]]:
-    """Return what is bound into each host, outermost first: directory, path there, and whether it is read-only."""
+    """Return the binds of each host, outermost first: directory, path in the host, and whether it is read-only."""
     seen = [Mount(str(path), read_only=True) for path in _visible(lab.mounts)]
     own = sorted((*seen, *lab.mounts), key=lambda mount: mount.path)
     shared = [(lab.shared, path, False) for path in (lab.shared, SHARED)]
@@ -85,7 +85,7 @@ def binds(lab: Lab) -> list[tuple[str, str, bool]]:
 
 
 def _visible(mounts: Sequence[Mount]) -> list[Path]:
-    """Return the caller's directories that hosts see: Python's environment, the current directory."""
+    """Return the caller's directories that hosts always see: Python's environment, the current directory."""
     wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]}
     needed = {path for path in wanted if _is_hidden(path)}
     here = Path.cwd()
@@ -99,5 +99,5 @@ def _visible(mounts: Sequence[Mount]) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Return whether a host's overlay of ``/`` does not show this directory."""
+    """Return whether this directory is missing from a host's overlay of ``/``."""
     return path.stat().st_dev != os.stat("/").st_dev or any(path.is_relative_to(top) for top in _HIDDEN)

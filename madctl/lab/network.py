@@ -37,7 +37,7 @@ def free_index(used: Collection[int]) -> int:
 
 
 def wait_until(is_reached: Callable[[], bool]) -> bool:
-    """Wait as long as a boot may take until something is so; return whether it is."""
+    """Wait for a condition, at most as long as a boot may take; return whether it holds."""
     deadline = time.monotonic() + BOOT_SECONDS
     while not is_reached():
         if time.monotonic() > deadline:
@@ -47,7 +47,7 @@ def wait_until(is_reached: Callable[[], bool]) -> bool:
 
 
 def wait_for_namespace(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a process has a network namespace of its own."""
+    """Wait until a process has its own network namespace."""
     own = os.readlink("/proc/self/ns/net")
     deadline = time.monotonic() + BOOT_SECONDS
     while os.readlink(f"/proc/{process.pid}/ns/net") == own:

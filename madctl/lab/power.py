@@ -66,7 +66,7 @@ def up(name: str, count: int, interface_names: dict[str, str], more: Sequence[Mo
         more: Directories of this machine that hosts see, besides the shared one of every lab.
 
     Raises:
-        UsageError: If it is up already, or this machine lacks what a lab needs.
+        UsageError: If the lab is already up, or this machine cannot run one.
     """
     require_machine()
     directory = state.directory(name)
@@ -93,7 +93,7 @@ def down(name: str) -> bool:
 
 
 def power_off(host: Host) -> None:
-    """End a host as a power failure does: all its processes are gone at once."""
+    """End a host as a power failure would: all its processes are gone at once."""
     _kill([host.pid])
 
 
@@ -156,11 +156,11 @@ def _start(lab: Lab, directory: Path) -> Lab:
 
 
 def _make_shared(path: Path) -> None:
-    """Make the empty directory that all hosts share, which every user of a host may write to."""
-    _remove(path)  # A reboot of the machine leaves it.
+    """Make the empty directory that all hosts share, writable by every user of a host."""
+    _remove(path)  # It survives a reboot of the machine.
     for directory, mode in ((path.parents[1], 0o755), (path.parent, 0o755), (path, 0o1777)):
         directory.mkdir(exist_ok=True)
-        directory.chmod(mode)  # Whatever the umask is.
+        directory.chmod(mode)  # Independent of the umask.
 
 
 def _spawn(name: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -228,7 +228,7 @@ def _answers(host: Host) -> bool:
         with socket.create_connection((host.management_address, 22), timeout=BOOT_SECONDS) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
-        return False  # Refused, or not reachable yet on a machine that is busy with the other hosts.
+        return False  # Refused, or not reachable yet while the machine is busy with other hosts.
 
 
 def _teardown(name: str) -> bool:
@@ -240,7 +240,7 @@ def _teardown(name: str) -> bool:
     index = json.loads((directory / state.RECORD).read_text())["index"] if state.is_recorded(name) else None
     _kill(processes)
     if index is not None:
-        # The kernel removes the link of a namespace after its last process.
+        # The kernel removes the network link of a namespace only after its last process has ended.
         network.wait_until(lambda: not Path("/sys/class/net", spec.uplink(index)).exists())
     for path in (directory, shared):
         _remove(path)

@@ -2,8 +2,8 @@
 """
 A real Slurm on a lab's hosts: controller and credentials on this machine, its login side, and a daemon per host.
 
-Configuration, state, logs and credentials are in ``.slurm`` of the directory that every lab shares. All of it ends with
-the lab: processes here carry its mark, and those of a host end with the host.
+Configuration, state, logs and credentials are in ``.slurm`` in the shared directory of the lab. All of it ends with
+the lab: processes on this machine carry its mark, and those of a host end with the host.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ PROGRAMS = {
     "munged": "munge",
 }
 GPUS = 2
-# Many more than there are: otherwise jobs that wait for each other block the next.
+# More than the machine has: otherwise jobs that wait for each other would block the next one.
 _CPUS = 16
-_FIRST_PORT = 21000  # a controller listens on all addresses of this machine, so each lab has a port of its own
+_FIRST_PORT = 21000  # a controller listens on all addresses of this machine, so each lab has its own port
 _NULL_DEVICE = os.makedev(1, 3)
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -68,7 +68,7 @@ SlurmdParameters=config_overrides
 
 def configuration_file(lab: Lab) -> Path:
     """
-    Return the file with which programs here use a lab's Slurm.
+    Return the configuration file with which programs on this machine use a lab's Slurm.
 
     Raises:
         UsageError: If the lab has none.
@@ -82,7 +82,7 @@ def configuration_file(lab: Lab) -> Path:
 
 def environment(lab: Lab) -> dict[str, str]:
     """
-    Return the variables with which programs here use a lab's Slurm.
+    Return the environment variables with which programs on this machine use a lab's Slurm.
 
     Raises:
         UsageError: If the lab has none.
@@ -96,7 +96,7 @@ def _place(lab: Lab) -> Path:
 
 def require_programs() -> None:
     """
-    Check that Slurm is installed on this machine, whose programs the hosts see.
+    Check that Slurm is installed on this machine: the hosts see its programs.
 
     Raises:
         UsageError: If a program is missing.
@@ -109,7 +109,7 @@ def require_programs() -> None:
 
 
 def configuration(lab: Lab, place: Path, login: str, proctrack: str, more: Sequence[str] = ()) -> str:
-    """Write slurm.conf: every host is a node with its management address, as many CPUs as jobs want, and GPUs."""
+    """Write slurm.conf: every host is a node with its management address, plenty of CPUs, and GPUs."""
     about = f"CPUs={_CPUS} RealMemory=1000 Gres=gpu:{GPUS} State=UNKNOWN"
     nodes = [f"NodeName={host.name} NodeAddr={host.management_address} {about}\n" for host in lab.hosts]
     return CONFIGURATION.format(
@@ -128,17 +128,17 @@ def start(lab: Lab, proctrack: str = "linuxproc", more: Sequence[str] = (), path
     Start Slurm on a lab that is up, and wait until all of its nodes are idle.
 
     Args:
-        proctrack: How it knows the processes of a step: by descent, ``linuxproc``, or by ``cgroup``, where a signal
-            to a step reaches only the program that it started. Empty groups then outlive the lab.
-        more: More lines of slurm.conf.
-        path: Where its programs are searched for; there may be several versions.
+        proctrack: How it tracks the processes of a step: by parent, ``linuxproc``, or by ``cgroup``, where a signal
+            to a step reaches only the program that the step started, and empty groups outlive the lab.
+        more: Additional lines of slurm.conf.
+        path: The search path for its programs, of which several versions may be installed.
 
     Raises:
         UsageError: If a daemon does not start; the message has the last line of its log.
     """
     place = _place(lab)
     place.mkdir()
-    place.chmod(0o755)  # munge refuses a place that others could not enter, whatever the umask is.
+    place.chmod(0o755)  # munge refuses a directory that others cannot enter.
     _write_files(lab, place, proctrack, more)
     names = {"--key-file": "munge.key", "--socket": "munge.sock", "--pid-file": "munge.pid", "--seed-file": "seed"}
     words = [f"{option}={place / name}" for option, name in names.items()]
@@ -154,7 +154,7 @@ def start(lab: Lab, proctrack: str = "linuxproc", more: Sequence[str] = (), path
 
 
 def start_controller(lab: Lab, *words: str, path: str = _SYSTEM_PATH) -> None:
-    """Start the controller of a lab's Slurm, again if it was ended; it then knows its jobs."""
+    """Start the controller of a lab's Slurm; one that is restarted still knows its jobs."""
     _spawn(lab, path, ["slurmctld", "-D", *words], _place(lab) / "slurmctld.out")
 
 
@@ -174,7 +174,7 @@ def _write_files(lab: Lab, place: Path, proctrack: str, more: Sequence[str]) -> 
 
 
 def _idle(lab: Lab, path: str) -> int:
-    """Return how many nodes wait for jobs."""
+    """Return how many nodes are idle."""
     argv, variables = ["sinfo", "-h", "-t", "idle", "-o", "%D"], _environment(lab, path)
     said = subprocess.run(argv, env=variables, capture_output=True, text=True, check=False).stdout.strip()
     return int(said) if said.isdigit() else 0

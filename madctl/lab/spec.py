@@ -15,7 +15,7 @@ from madctl.errors import refused
 MANAGEMENT = "eno1"
 DATA = "ens14np0"
 MAX_HOSTS = 240
-# Where hosts see the directory that all of them share, whatever its path is on this machine.
+# The path of the shared directory on all hosts, whatever its path on this machine.
 SHARED = "/shared"
 _FIRST_HOST_OCTET = 11
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 
 @dataclass(frozen=True)
 class Host:
-    """One host: ``pid`` is the process whose end is a power failure, 0 before the start."""
+    """One host: killing the process ``pid`` is a power failure; it is 0 before the start."""
 
     name: str
     management_address: str
@@ -35,7 +35,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Mount:
-    """A directory of this machine that hosts see at the same path."""
+    """A directory of this machine that is mounted at the same path in hosts."""
 
     path: str
     read_only: bool = False
@@ -44,7 +44,7 @@ class Mount:
 @dataclass(frozen=True)
 class Lab:
     """
-    A lab: ``index`` is the third octet of both of its networks, ``boot_id`` the machine's.
+    A lab: ``index`` is the third octet of both its networks, ``boot_id`` that of the machine.
 
     ``shared`` is the writable directory that all hosts share: its path on this machine, which hosts see as well.
     """
@@ -134,7 +134,7 @@ def hosts_file(lab: Lab, own_name: str) -> str:
     """Write one host's /etc/hosts: loopback, then every host by its management address, and names for all addresses."""
     own = f"# this host is {own_name}\n"
     peers = "".join(f"{host.management_address} {host.name}\n" for host in lab.hosts)
-    # Software that looks up a data address finds a name for it, and torch asks for IPv4 addresses as IPv6 writes them.
+    # Name data addresses for software that looks them up, also as IPv4-mapped IPv6 addresses, which torch asks for.
     data = "".join(f"{host.data_address} {host.name}-data\n" for host in lab.hosts)
     mapped = "".join(
         f"::ffff:{host.data_address} {host.name}-data\n::ffff:{host.management_address} {host.name}-management\n"
@@ -165,7 +165,7 @@ def host_commands(host: Host) -> str:
         f"link set {MANAGEMENT} up\n"
         f"addr add {host.data_address}/24 dev {host.data_interface}\n"
         f"link set {host.data_interface} up\n"
-        # The same address on every host, like Docker's default bridge: a trap for programs that guess.
+        # The same address on every host, like Docker's default bridge: a trap for programs that guess their interface.
         "link add docker0 type bridge\n"
         "addr add 172.17.0.1/16 dev docker0\n"
         "link set docker0 up\n"

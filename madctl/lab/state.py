@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where a lab is recorded, and how its parts are found if the record is incomplete.
+The record of a lab, and how to find its parts if that is incomplete.
 
-Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so a reboot of the machine forgets it, except what hosts
-share, which may be too large for a file system in memory: ``/var/lib/madctl/lab/NAME``.
+Everything lies below ``/run/madctl/lab/NAME`` (0700, root), so it vanishes when the machine reboots, except for the
+shared directory, which may be too large for a file system in memory: ``/var/lib/madctl/lab/NAME``.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ ROOT = Path("/run/madctl/lab")
 SHARED_ROOT = Path("/var/lib/madctl/lab")
 RECORD = "lab.json"
 TOLD = "told"
-# What is as true of every run in a lab as of the first.
+# Notices that hold for all runs in a lab, so they are shown only once.
 _ONCE = frozenset({"NO_GPU"})
 MARK = "MADCTL_IN_LAB"
 
 
 def directory(name: str) -> Path:
-    """Return the directory of a lab, whether it exists or not."""
+    """Return the directory of a lab, whether or not it exists."""
     check_name(name)
     return ROOT / name
 
 
 def shared_directory(name: str) -> Path:
-    """Return the directory that the hosts of a lab share, whether it exists or not."""
+    """Return the directory that the hosts of a lab share, whether or not it exists."""
     check_name(name)
-    # Hosts see it at this path, which must lead over no link there.
+    # Hosts see it at this path, which must not contain links.
     return SHARED_ROOT.resolve() / name
 
 
 def machine_boot_id() -> str:
-    """Return the id of this boot: nothing that a record of an earlier boot describes still runs."""
+    """Return the ID of this boot: a lab recorded during an earlier one no longer runs."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def save(lab: Lab) -> None:
-    """Record a lab, whole or not at all."""
+    """Record a lab atomically."""
     path = directory(lab.name) / RECORD
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(lab)))
@@ -77,7 +77,7 @@ def load(name: str) -> Lab:
 
 
 def told(name: str) -> frozenset[str]:
-    """Return the codes of notices that somebody read about a lab and needs to read no more."""
+    """Return the codes of notices that were already shown about a lab and are not repeated."""
     try:
         return frozenset((directory(name) / TOLD).read_text().split())
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def told(name: str) -> frozenset[str]:
 
 
 def remember_told(name: str, codes: Iterable[str]) -> None:
-    """Remember, of notices that were told about a lab, those that are told once."""
+    """Record which of the shown notices must not be repeated in this lab."""
     known = told(name)
     found = known | (_ONCE & set(codes))
     if found != known:
@@ -94,12 +94,12 @@ def remember_told(name: str, codes: Iterable[str]) -> None:
 
 
 def indexes() -> set[int]:
-    """Return the indexes of all labs that came far enough to be recorded, whichever version of madctl did it."""
+    """Return the indexes of all recorded labs, even those recorded by another version of madctl."""
     return {json.loads((directory(name) / RECORD).read_text())["index"] for name in names() if is_recorded(name)}
 
 
 def is_recorded(name: str) -> bool:
-    """Return whether a lab came far enough to be recorded."""
+    """Return whether a lab has a record, which is written once its hosts are booting."""
     return (directory(name) / RECORD).exists()
 
 
@@ -115,7 +115,7 @@ def marked_processes(name: str) -> list[int]:
     """
     Find the processes that carry a lab's mark in their environment.
 
-    The processes of hosts may have dropped it; those that keep the hosts up have it.
+    Processes inside hosts may have dropped it; those that keep the hosts up still have it.
     """
     mark = f"{MARK}={name}".encode()
     found = []
@@ -133,7 +133,7 @@ def marked_processes(name: str) -> list[int]:
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Let one process at a time change labs on this machine."""
-    # The lock is on a directory that every machine has, so no lock file remains.
+    # Lock a directory that every machine has, so that no lock file remains.
     descriptor = os.open(ROOT.parents[1], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who takes part in a run, and how they are reached."""
+"""The nodes that take part in a run, and how they are reached."""

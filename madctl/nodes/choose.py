@@ -18,7 +18,7 @@ from madctl.screen import terminal
 
 def targets(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Targets:
     """
-    Find out which nodes take part.
+    Determine which nodes take part.
 
     Raises:
         UsageError: If the lists are invalid, or contradict each other.
@@ -61,7 +61,7 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
                 raise refused("INVENTORY_MISSING", f"no inventory {source}")
         names = own_inventory.hosts(options.inventory, options.limit)
         found = inventory.overlay(names, options.user, options.port, arguments)
-        # A later command may be given elsewhere.
+        # Later commands may run in another directory.
         return Targets(tuple(names), found, tuple(map(own_inventory.located, options.inventory)))
     entries = _named(options) or hosts.from_environment(environment) or [Host("localhost")]
     built = inventory.build(entries, options.user, options.port, arguments)
@@ -69,7 +69,7 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str], arguments
 
 
 def _without(found: Targets, text: str | None) -> Targets:
-    """Leave out hosts, wherever the others come from."""
+    """Leave out hosts, whatever the source of the others."""
     if not text:
         return found
     names, count = hosts.remaining(found.names, text)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Resolve ``@group`` by the user's own ClusterShell files.
+Resolve ``@group`` with the user's ClusterShell files.
 
-The ``groups.conf`` that ClusterShell itself installs asks a shell for every group; here it counts for nothing. A
-command runs only if the user's or the site's ``groups.conf`` names it, and only for a group whose name is a name.
+The ``groups.conf`` that ClusterShell itself installs runs a shell for every group, so it is ignored here. A command
+runs only if the user's or the site's ``groups.conf`` names it, and only for a group with a valid name.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from ClusterShell.NodeUtils import (
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds
 
-# A group of a YAML file may be of any type, and ClusterShell only minds when it uses it.
+# A group in a YAML file may be of any type, and ClusterShell fails only when it uses it.
 _OF_CONTENT = (AttributeError, TypeError, ValueError, RecursionError)
 _ERRORS = (NodeSetException, GroupResolverError, GroupSourceError, configparser.Error, OSError, *_OF_CONTENT)
 
 
 class _Groups(GroupResolverConfig):  # type: ignore[misc]
-    """Asks sources for groups with harmless names alone, also where one group names another."""
+    """Asks sources only for groups with harmless names, even if one group refers to another."""
 
     def group_nodes(self, group: str, namespace: str | None = None) -> list[str]:
         if not hostlist.GROUP.fullmatch(group):
@@ -46,8 +46,8 @@ def nodes(text: str) -> list[str]:
     List the nodes of ``@group`` or ``@source:group``.
 
     Raises:
-        HostsError: If no file of the user has such a group, with what was probably meant.
-        ValueError: If it cannot be read.
+        HostsError: If no file of the user has such a group; the message suggests a similar name.
+        ValueError: If the group cannot be read.
     """
     try:
         found = [str(name) for name in NodeSet(text, resolver=resolver())]
@@ -62,7 +62,7 @@ def nodes(text: str) -> list[str]:
 
 
 def _known() -> list[str]:
-    """Return the groups of the default source, as they are written, if it can list them."""
+    """Return the groups of the default source, as users write them, if it can list them."""
     try:
         return [f"@{name}" for name in resolver().grouplist()]
     except _ERRORS:
@@ -71,7 +71,7 @@ def _known() -> list[str]:
 
 @lru_cache(maxsize=1)
 def resolver() -> GroupResolverConfig:
-    """Build what finds groups: a ``groups.conf`` of the user or the site, otherwise YAML files in its directory."""
+    """Build the resolver of groups, from a ``groups.conf`` of the user or the site, or from YAML files beside it."""
     own = [path for path in config_paths("groups.conf") if Path(path).resolve() not in _of_the_package()]
     found = _Groups(own)
     if not any(map(os.path.isfile, own)):

@@ -2,7 +2,7 @@
 """
 Parse host lists as people write them. Their order is the order of ranks.
 
-The parser is ``hostlist`` of the collection; groups, which are the user's own, are added here.
+The parser is ``hostlist`` of the collection; this file adds the user's groups.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def from_list(text: str) -> list[Host]:
 
 def remaining(names: Sequence[str], text: str) -> exclusion.Remaining:
     """
-    Leave the hosts of a list out of others.
+    Remove the hosts of a list from other hosts.
 
     Raises:
         UsageError: If the list is invalid, or no host is left.
@@ -56,7 +56,7 @@ def from_file(path: str) -> list[Host]:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> list[Host]:
     """
-    Return the hosts that Slurm, PBS, LSF or SGE allocated to this job, otherwise nothing.
+    Return the hosts that Slurm, PBS, LSF or SGE allocated to this job; nothing outside of a job.
 
     Raises:
         UsageError: If the scheduler's list is invalid.

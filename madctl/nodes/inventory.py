@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nodes of a request, and the Ansible inventory of them: hosts in rank order and how to reach them."""
+"""The nodes of a request, and their Ansible inventory: hosts in rank order and how to reach them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from madctl.errors import Problem
 
 GROUP = "madctl_nodes"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-# What the command line wants of ssh; our own actions add it to what an inventory or settings say.
+# Arguments of ssh from the command line; our own actions append them to those of an inventory or of settings.
 ARGUMENTS = "madctl_ssh_args"
-# Variables of the job that one host has of its own.
+# Variables of the job for a single host.
 OWN_ENV = "madctl_env"
 _LOGIN = {"user": ("ansible_user", "ansible_ssh_user"), "port": ("ansible_port", "ansible_ssh_port")}
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The nodes of a request, as every command hands them on: their names in rank order, and their inventory."""
+    """The nodes of a request, as all commands pass them on: their names in rank order, and their inventory."""
 
     names: tuple[str, ...]
     inventory: dict[str, Any]
     sources: tuple[str, ...] = ()
     become_password_file: str | None = None
-    # How Ansible reaches them, where that is known; see ``reach``.
+    # How Ansible reaches them, if that is known; see ``reach``.
     reach: dict[str, Any] | None = None
 
 
@@ -55,24 +55,24 @@ def with_variables(inventory: dict[str, Any], **more: str) -> dict[str, Any]:
 
 
 def ssh_args(ssh_config: str | None, accept_new_host_keys: bool) -> str:
-    """Write the arguments of ssh; without options the user's own configuration alone decides."""
+    """Write the arguments of ssh; without options, only the user's SSH configuration counts."""
     words = ["-o", "StrictHostKeyChecking=accept-new"] if accept_new_host_keys else []
     return shlex.join([*words, *(["-F", ssh_config] if ssh_config else [])])
 
 
 def own_connections(inventory: dict[str, Any], ssh_config: str) -> dict[str, Any]:
     """
-    Keep the connections of an SSH configuration apart from those of others.
+    Keep persistent connections of one SSH configuration apart from those of others.
 
-    Ansible names a kept connection by host, user and port alone: with another configuration the same name may be
-    another machine.
+    Ansible names them by host, user and port only, and with another configuration the same name may mean another
+    machine.
     """
     directory = f"{control_directory()}/{hashlib.sha256(os.fsencode(ssh_config)).hexdigest()[:8]}"
     return with_variables(inventory, ansible_control_path_dir=directory)
 
 
 def control_directory() -> str:
-    """Return the directory where Ansible keeps the sockets of its connections."""
+    """Return the directory in which Ansible keeps the sockets of its connections."""
     return os.environ.get("ANSIBLE_SSH_CONTROL_PATH_DIR") or f"{os.environ.get('ANSIBLE_HOME') or '~/.ansible'}/cp"
 
 
@@ -81,8 +81,8 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
     Build the inventory as plain data.
 
     Args:
-        entries: Nodes in rank order; an entry's own user and port win over ``user`` and ``port``.
-        arguments: What every ssh gets, as one shell-quoted string.
+        entries: Nodes in rank order; the user and the port of an entry override ``user`` and ``port``.
+        arguments: The arguments of every ssh, as one shell-quoted string.
     """
     hosts = {entry.name: _host(rank, entry, user, port) for rank, entry in enumerate(entries)}
     variables: dict[str, Any] = {"ansible_python_interpreter": "/usr/bin/python3"}
@@ -93,7 +93,7 @@ def build(entries: Sequence[Host], user: str | None, port: int | None, arguments
 
 def _host(rank: int, entry: Host, user: str | None, port: int | None) -> dict[str, Any]:
     host = {"madctl_node_rank": rank, **_listed(entry, user, port)}
-    # A login implies SSH, also to this machine.
+    # A user or a port implies SSH, even to this machine.
     if entry.name in LOCAL and not host.keys() & {"ansible_user", "ansible_port"}:
         return {**host, "ansible_connection": "local", "ansible_python_interpreter": shlex.quote(sys.executable)}
     return host
@@ -116,7 +116,7 @@ def overlay(names: Sequence[str], user: str | None, port: int | None, arguments:
     login = {name: user for name in _LOGIN["user"] if user is not None} | {
         name: port for name in _LOGIN["port"] if port is not None
     }
-    # Here for plain Ansible; madctl's own runs take them from the group as extra variables, which override everything.
+    # For plain Ansible; madctl itself passes those of the group as extra variables, which override everything.
     hosts = {name: {"madctl_node_rank": rank, **login} for rank, name in enumerate(names)}
     return of_group(hosts, {**_connection(arguments), **login})
 
@@ -132,7 +132,7 @@ def typed(inventory: dict[str, Any]) -> dict[str, Any]:
 
 
 def wrong_login(inventory: dict[str, Any]) -> Problem | None:
-    """Find an invalid user or port, because they become arguments of ssh."""
+    """Find an invalid user or port: they become arguments of ssh."""
     group = group_of(inventory)
     for variables in (group["vars"], *group["hosts"].values()):
         for user in _given(variables, "user"):
@@ -150,13 +150,13 @@ def _given(variables: dict[str, Any], what: str) -> list[Any]:
 
 
 def plain(inventory: dict[str, Any]) -> dict[str, Any]:
-    """Add to an inventory what plain Ansible needs, where our own actions need no word."""
+    """Add to an inventory what plain Ansible needs, unlike our own actions."""
     arguments = group_of(inventory)["vars"].get(ARGUMENTS)
     return with_variables(inventory, ansible_ssh_extra_args=arguments) if arguments else inventory
 
 
 def as_listed(inventory: dict[str, Any], entries: Iterable[Host]) -> dict[str, Any]:
-    """Add what a list says of its hosts to an inventory that has them."""
+    """Add the variables from a host list to an inventory of the same hosts."""
     group = group_of(inventory)
     hosts = {entry.name: {**group["hosts"][entry.name], **_listed(entry, None, None)} for entry in entries}
     return of_group(hosts, group["vars"])
@@ -170,14 +170,14 @@ def narrowed(inventory: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def without_values(inventory: dict[str, Any]) -> dict[str, Any]:
-    """Leave the values of the job's variables out of an inventory that is kept."""
+    """Remove the values of the job's variables from an inventory, so that it can be stored."""
     group = group_of(inventory)
     hosts = {name: {key: value for key, value in own.items() if key != OWN_ENV} for name, own in group["hosts"].items()}
     return of_group(hosts, group["vars"])
 
 
 def own_secrets(targets: Targets) -> tuple[str, ...]:
-    """Return the values that must not be shown of variables that single hosts have of their own."""
+    """Return the secret values among the variables of single hosts."""
     return values(
         pair for own in group_of(targets.inventory)["hosts"].values() for pair in own.get(OWN_ENV, {}).items()
     )

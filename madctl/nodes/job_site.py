@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a job of Slurm is submitted, and where its directory is: on this machine, or on the login side of a lab."""
+"""Where a Slurm job is submitted, and where its directory is: on this machine, or on the login side of a lab."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from madctl.jobs.slurm import Site
 from madctl.lab import slurm as slurm_of_lab
 from madctl.lab import state
 
-# The directory of runs in what a lab shares.
+# The run root in the shared directory of a lab.
 _IN_LAB = "madctl-runs"
 
 
 def of(options: argparse.Namespace) -> Site:
     """
-    Return where the job is submitted.
+    Determine where the job is submitted.
 
     Raises:
-        UsageError: If no directory that all machines see is given, and the home directory is not one.
+        UsageError: If no shared directory is given, and the home directory is not shared either.
     """
     lab = state.load(options.lab) if options.lab else None
     conf = str(slurm_of_lab.configuration_file(lab)) if lab else slurm.configuration()

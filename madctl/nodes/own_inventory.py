@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's own Ansible inventories: which hosts they have, as Ansible itself reads them."""
+"""The hosts in a user's own Ansible inventories, as Ansible itself reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from madctl.ansible_settings import environment
 from madctl.errors import refused
 from madctl.screen.lines import one_line
 
-# Of all plugins that tried, the first says most.
+# Of all the plugins that tried to parse it, the first gives the best message.
 _PARSING = re.compile(r"Failed to parse .*? plugin: (.+)")
 _LEVEL = re.compile(r"^\s*\[?(?:ERROR|WARNING)\]?[:!]\s*")
 
@@ -39,7 +39,7 @@ def hosts(sources: Sequence[str], limit: str | None) -> list[str]:
     if done.returncode or not names:
         raise refused("INVENTORY_EMPTY", f"inventory {', '.join(sources)}: {_cause(done.stderr, sources)}")
     wrong = [name for name in names if not hostlist.is_name(name)]
-    # A name that holds a new line looks like two; Ansible says how many it wrote.
+    # A name that contains a newline looks like two; Ansible prints the number of hosts.
     if wrong or f"({len(names)})" not in done.stdout.partition("\n")[0]:
         raise refused("HOST_INVALID", f"{wrong[0] if wrong else names!r} of the inventory is not a valid host name")
     return names
@@ -51,7 +51,7 @@ def located(source: str) -> str:
 
 
 def _cause(said: str, sources: Sequence[str]) -> str:
-    """Return what Ansible said in one sentence, without the file that it names again."""
+    """Return Ansible's error message as one sentence, without the file name, which our message already has."""
     lines = said.strip().splitlines() or ["no host matches"]
     found = _PARSING.search(said)
     text = found[1] if found else next((line for line in lines if "ERROR" in line), lines[-1])
@@ -65,7 +65,8 @@ def strict(sources: Sequence[str]) -> dict[str, str]:
     """
     Return the settings that make Ansible fail if an inventory cannot be read.
 
-    It would continue with the rest, and reach another machine of the same name. A directory may contain other files.
+    Otherwise it continues with the rest, and may reach another machine of the same name. A directory may contain files
+    that are not inventories.
     """
     has_directory = any(os.path.isdir(source) for source in sources)
     return {} if has_directory else {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}

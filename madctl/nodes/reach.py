@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How Ansible reaches nodes, kept so that a later command need not ask it again.
+How Ansible reaches nodes, kept so that later commands need not ask it again.
 
-What is kept holds as long as everything that Ansible made it from is as it was: inventories, their variables, its
-settings. Of inventories that are programs, or plugins, or have secrets in them, nothing is kept: Ansible is asked each
-time.
+This stays valid as long as none of its sources changes: inventories, their variables, Ansible's settings. Nothing is
+kept of inventories that are programs, use plugins or contain secrets: Ansible is asked each time.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class _Unkept(Exception):  # noqa: N818  it is an answer, not an error
 
 
 def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return a digest of all that Ansible makes the ways to nodes from; None if they must not be kept."""
+    """Return a digest of everything from which Ansible derives the ways to nodes; None if they must not be kept."""
     found = hashlib.sha256()
     try:
         for path in _files(targets.sources):
@@ -55,13 +54,13 @@ def seal(targets: Targets, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def _files(sources: tuple[str, ...]) -> Iterator[Path]:
-    """List all files that inventories consist of, with the variables beside them."""
+    """List all files of inventories, including the files of variables beside them."""
     count = 0
     for source in sources:
         path = Path(source)
         if not path.exists():
             if "," in source:
-                continue  # A list of hosts consists of no files.
+                continue  # A host list has no files.
             raise _Unkept
         place = path if path.is_dir() else path.parent
         for root in (path, *(place / name for name in _BESIDE)):
@@ -86,7 +85,7 @@ def _content(path: Path) -> bytes:
 
 def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
     """
-    Write down how all nodes of a request are reached, as part of a record.
+    Return how all nodes of a request are reached, for a record; None if that must not be kept.
 
     Args:
         told: The way to each node as data, None for one that must not be kept.
@@ -98,7 +97,7 @@ def keep(targets: Targets, told: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def ways(targets: Targets) -> Ways | None:
-    """Return the ways to nodes that were kept; None if there are none, or their sources have changed."""
+    """Return the kept ways to nodes; None if there are none, or their sources have changed."""
     known = targets.reach
     if known is None or not set(targets.names) <= set(known["ways"]) or known["seal"] != seal(targets):
         return None

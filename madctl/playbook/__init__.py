@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Playbooks of the collection: run interactively, or to ask nodes once."""
+"""Playbooks of the collection: run interactively, or to query nodes once."""
 
 from collections.abc import Callable
 from typing import Any

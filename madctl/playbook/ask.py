@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask nodes: over agents of our own where it is known how they are reached, otherwise through a playbook."""
+"""Query nodes: with our own agents if it is known how nodes are reached, otherwise through a playbook."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BY_ANSIBLE_ALONE = ("launch", "check")
 
 
 def player(playbook: str, targets: Targets, on_task: TaskListener, on_event: EventListener) -> Any:
-    """Return what plays a playbook: our own agents where nodes can be reached without Ansible, otherwise Ansible."""
+    """Return what runs a playbook: our own agents if nodes can be reached without Ansible, otherwise Ansible."""
     ways = None if playbook in _BY_ANSIBLE_ALONE else reach.ways(targets)
     if ways is not None:
         from madctl.playbook.direct import Direct
@@ -33,7 +33,7 @@ def player(playbook: str, targets: Targets, on_task: TaskListener, on_event: Eve
 
 def nodes(playbook: str, targets: Targets, variables: dict[str, Any]) -> dict[str, Any]:
     """
-    Ask nodes once, and return the result of the playbook's action; its ``problems`` are ours.
+    Query nodes once, and return the result of the playbook's action, with its ``problems`` as ours.
 
     Raises:
         RunError: If Ansible ended without a result.
@@ -55,7 +55,7 @@ def nodes(playbook: str, targets: Targets, variables: dict[str, Any]) -> dict[st
 
 
 def with_known_ways(targets: Targets) -> Targets:
-    """Add how nodes are reached, if remembered runs know it for all of them."""
+    """Add how nodes are reached, if the records of runs have that for all of them."""
     if targets.reach is not None:
         return targets
     seal = reach.seal(targets)
@@ -72,13 +72,13 @@ def with_known_ways(targets: Targets) -> Targets:
 
 
 def _said(targets: Targets, name: str) -> dict[str, Any] | None:
-    """Return what our inventory says about a host, except its rank."""
+    """Return a host's variables in our inventory, except its rank."""
     variables = group_of(targets.inventory)["hosts"].get(name)
     return None if variables is None else {key: variables[key] for key in variables if key != "madctl_node_rank"}
 
 
 def missing_inventory(record: Record) -> Problem | None:
-    """Return the problem that an inventory of a run no longer exists, such as that of a lab that was removed."""
+    """Return a problem if an inventory of a run no longer exists, such as that of a removed lab."""
     gone = next((path for path in record.targets["sources"] if os.path.isabs(path) and not os.path.exists(path)), None)
     if gone is None:
         return None
@@ -88,7 +88,7 @@ def missing_inventory(record: Record) -> Problem | None:
 
 def nodes_of_run(playbook: str, record: Record, variables: dict[str, Any]) -> tuple[dict[str, Any], Record]:
     """
-    Ask all nodes of a run once; return the result, and the record, which may now say how they are reached.
+    Query all nodes of a run once; return the result, and the record, to which the ways to nodes may be added.
 
     Raises:
         RunError: If Ansible ended without a result, so the state of the nodes is unknown.
@@ -100,6 +100,6 @@ def nodes_of_run(playbook: str, record: Record, variables: dict[str, Any]) -> tu
     found = nodes(playbook, targets, {"madctl_plan": record.plan, **variables})
     ways = reach.keep(targets, found.pop("ways", {}))
     if ways is not None:
-        # If it cannot be written, Ansible is asked the next time as well.
+        # If it cannot be written, Ansible is asked again next time.
         record, _ = record_store.update(replace(record, ways=ways))
     return found, record

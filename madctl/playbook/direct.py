@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask nodes, and read the files of a run there, without Ansible: over agents of our own."""
+"""Query nodes, and read the files of a run there, with our own agents instead of Ansible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from madctl.playbook import EventListener, TaskListener
 
 
 class Direct:
-    """Does what a playbook would do, instead of ``engine.Engine``; as a screen, passes events on."""
+    """Does what a playbook would do, in place of ``engine.Engine``, and passes events on as that does."""
 
     failure: str | None = None
 
@@ -32,7 +32,7 @@ class Direct:
         self._orders.close()
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
-        """Ask, or read to the end of the run or of its files; then report as the playbook's action would."""
+        """Query nodes, or read to the end of the run or of its files; then report as the playbook's action would."""
         del targets
         answer = self._read(variables) if playbook == "logs" else self._ask(playbook, variables)
         self._on_task(f"madctl.multinode.run_{playbook}", "", answer)
@@ -76,4 +76,4 @@ class Direct:
         return True
 
     def cancel(self) -> None:
-        """Do nothing: an order always arrives."""
+        """Do nothing: orders always arrive."""

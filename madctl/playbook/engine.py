@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run a playbook of the collection: the only file that knows ansible-runner.
+Run a playbook of the collection: the only file that uses ansible-runner.
 
-Two streams come back: Ansible's own task results, and, once nodes are armed, the events of the run
-on a private socket, which also carries the order to stop the other way.
+It yields two streams: Ansible's own task results, and, once nodes are armed, the events of the run
+on a private socket, which carries orders in the other direction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLLECTION = "madctl.multinode"
 RECEIVER = "madctl-events"
 _FORKS_A_CORE = 8
 _MAX_FORKS = 64
-# A slow screen gets time for the last events before the end; one that takes nothing does not.
+# How long a slow screen may take to show the last events, and how long we wait when detaching.
 _LAST_WORDS_SECONDS, _LEAVING_SECONDS = 30.0, 0.5
 _CANCEL_SECONDS = 0.5  # how often to check whether to end Ansible
 _FOLLOWING = ("launch", "check", "logs")  # playbooks that send the events of a run
@@ -39,7 +39,7 @@ def unsafe(value: Any) -> Any:
     """
     Mark every string in nested data as plain text, not a template, as Ansible's JSON does.
 
-    JSON, because its escapes carry bytes that are not UTF-8 where YAML's do not.
+    JSON rather than YAML, because its escapes can carry bytes that are not UTF-8.
     """
     if isinstance(value, str):
         return {"__ansible_unsafe": value}
@@ -60,7 +60,7 @@ class Engine:
         self._variables = self._directory / "variables.json"
         self._orders: socket.socket | None = None
         self._missed = b""
-        self._lock = threading.RLock()  # A signal may come while it is held.
+        self._lock = threading.RLock()  # A signal may arrive while it is held.
         self._cancelled = threading.Event()
         self.failure: str | None = None
         self._complained = False
@@ -77,8 +77,8 @@ class Engine:
         Run a playbook to its end.
 
         Args:
-            targets: The nodes and how they are reached.
-            variables: Extra variables; no string in them is ever taken for a template.
+            targets: The nodes, and how they are reached.
+            variables: Extra variables; their strings are never treated as templates.
         """
         import ansible_runner
 
@@ -92,14 +92,14 @@ class Engine:
         extra.write_text(json.dumps(unsafe({**variables, **typed(targets.inventory)})))
         runner = self._directory / "runner"
         (runner / "env").mkdir(parents=True)
-        # It takes settings from this file alone.
+        # ansible-runner reads its settings only from this file.
         (runner / "env" / "settings").write_text(json.dumps({"pexpect_timeout": _CANCEL_SECONDS}))
         words = f"-e {shlex.quote(f'@{extra}')}"
         if targets.become_password_file:
             words += f" --become-password-file {shlex.quote(targets.become_password_file)}"
         ansible_runner.run(
             private_data_dir=str(runner),
-            # Ansible is where the user is, so it finds the same settings and files as without madctl.
+            # Ansible runs in the user's directory, so it finds the same settings and files as without madctl.
             project_dir=os.curdir,
             playbook=f"{COLLECTION}.{playbook}",
             inventory=[*map(located, targets.sources), str(path)],
@@ -116,7 +116,7 @@ class Engine:
             self._end_listening(listener)
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
-        """Send an order to the action that follows the run, the last one if ``leaving``; False if none follows yet."""
+        """Send an order to the action that follows the run, the last if ``leaving``; return whether it was sent."""
         self._leaving = self._leaving or leaving
         with self._lock:
             if self._orders is None:
@@ -129,11 +129,11 @@ class Engine:
             return True
 
     def cancel(self) -> None:
-        """End Ansible itself; the caller disarms what it armed on nodes."""
+        """End Ansible itself; the caller disarms nodes that were armed."""
         self._cancelled.set()
 
     def _with_short_sockets(self, inventory: dict[str, Any]) -> dict[str, Any]:
-        """Put the sockets of connections here if ssh cannot use the name of the usual directory."""
+        """Put the sockets of connections into our directory if ssh cannot use the path of the usual one."""
         named = group_of(inventory)["vars"].get("ansible_control_path_dir")
         if private_places.is_plain(os.path.expanduser(named or control_directory())):
             return inventory
@@ -148,8 +148,8 @@ class Engine:
         return listener
 
     def _end_listening(self, listener: socket.socket) -> None:
-        """Receive the last events; no action connects any more."""
-        listener.shutdown(socket.SHUT_RDWR)  # Closing it would not end the wait.
+        """Receive the last events, and accept no more connections."""
+        listener.shutdown(socket.SHUT_RDWR)  # close() alone would not wake accept().
         listener.close()
         self._receiver.join(_LEAVING_SECONDS if self._leaving else _LAST_WORDS_SECONDS)
 
@@ -162,11 +162,11 @@ class Engine:
             self._hear(channel)
 
     def _hear(self, channel: socket.socket) -> None:
-        """Receive the events of one action; another one follows if net-tools were installed in between."""
+        """Receive the events of one action; there is a second one if net-tools were installed in between."""
         with self._lock:
             self._orders = channel
             if self._missed:
-                # Ansible is being ended, but an action connected first: it must not start anything.
+                # Ansible is being ended, but the action connected first, and must not start anything.
                 channel.send(self._missed)
         decoder = Decoder()
         while data := channel.recv(1 << 18):
@@ -178,8 +178,8 @@ class Engine:
     def _handle(self, event: dict[str, Any]) -> bool:
         data = event.get("event_data", {})
         if event["event"] == "playbook_on_start":
-            # They were read, and contain the user's variables; ansible-runner also records its whole environment.
-            # They must not stay, even if madctl is killed.
+            # Ansible has read these files with the user's variables; ansible-runner also records its whole environment.
+            # Delete them now, so that they do not remain even if madctl is killed.
             for path in (self._variables, *self._directory.glob("runner/artifacts/*/command")):
                 path.unlink(missing_ok=True)
         if event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
@@ -189,7 +189,7 @@ class Engine:
         return False
 
     def _heed(self, text: str) -> None:
-        """Remember Ansible's own error: the first one, otherwise its last line."""
+        """Keep Ansible's first error message, or without one the last line of its output."""
         line = text.strip()
         if "ERROR" in line and not self._complained:
             self._complained, self.failure = True, line
@@ -198,7 +198,7 @@ class Engine:
 
 
 def forks(hosts: int) -> int:
-    """Bound the handshakes that run at once by what this machine's cores can carry."""
+    """Return how many handshakes may run at once, limited by the cores of this machine."""
     return max(1, min(hosts, _MAX_FORKS, _FORKS_A_CORE * (os.cpu_count() or 1)))
 
 
@@ -207,7 +207,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # What Ansible begins a template with has a brace, or is a comment for Jinja at the very beginning.
+    # Ansible's templates contain a brace, or begin with a comment that configures Jinja.
     may_be_template = "{" in text or text.startswith("#")
     return dumper.represent_scalar("!unsafe", text) if may_be_template else dumper.represent_str(text)
 
@@ -216,5 +216,5 @@ _Dumper.add_representer(str, _represent)
 
 
 def dump_inventory(inventory: dict[str, Any]) -> str:
-    """Write an inventory as YAML; no string in it is a template."""
+    """Write an inventory as YAML, in which no string is a template."""
     return str(yaml.dump(inventory, Dumper=_Dumper, sort_keys=False))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow a run in a cluster of Kubernetes, instead of ``engine.Engine``."""
+"""Follow a run in a Kubernetes cluster, in place of ``engine.Engine``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tell = Callable[[str, str], None]
 
 
 class InCluster:
-    """Follows one run until it has ended, or reads what there is without waiting for that."""
+    """Follows one run until it has ended, or reads what has been written so far."""
 
     failure: str | None = None
 
@@ -43,14 +43,14 @@ class InCluster:
         Prepare to follow.
 
         Args:
-            tell: Gets a stage and what is to be told of it.
-            reading: What of the output is wanted; by default all.
+            tell: Called with a stage and a text to show.
+            reading: Which output is wanted; by default all.
             follow: Whether to wait for the end.
-            read_only: Whether no order may reach the run: any of them ends the reading, and how the run ended is not
-                asked.
-            caught_up: Called when all was read that was there at first.
-            stuck_seconds: How long a pod may be in a state that no time cures before the run is given up; None for
-                no limit.
+            read_only: Whether orders must not reach the run: any order ends the reading, and how the run ended is not
+                reported.
+            caught_up: Called once everything is read that was written before.
+            stuck_seconds: How long a pod may be in a state that does not pass by itself before the run is given up;
+                None for no limit.
         """
         self._on_task, self._on_event = on_task, on_event
         self._run_id, self._read_only = run_id, read_only
@@ -69,16 +69,16 @@ class InCluster:
         self._following.__exit__()
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
-        """Take an order; it is carried out by the thread that follows."""
+        """Take an order, which the following thread carries out."""
         del leaving
         self._order = wire.DETACH if self._read_only else order
         return True
 
     def cancel(self) -> None:
-        """Do nothing: an order always arrives."""
+        """Do nothing: orders always arrive."""
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
-        """Follow to the end of the run, and report it as the playbook's action would."""
+        """Follow the run to its end, and report as the playbook's action would."""
         del targets, variables
         result = self._result()
         if self._read_only and not result.get("is_unknown"):
@@ -90,7 +90,7 @@ class InCluster:
             try:
                 result = self._obeying.turn()
             except Refused as refused:
-                # The run does not depend on it.
+                # The run itself does not depend on following it.
                 return {**word.failed(refused.problem), "is_unknown": True}
             if result is not None:
                 return result

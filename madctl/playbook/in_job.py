@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run inside of a scheduler's job through its files, instead of ``engine.Engine``.
+Follow a run inside a scheduler's job through its files, in place of ``engine.Engine``.
 
-The scheduler is asked while the job waits, ever more seldom, and again only when the job's own heartbeat has stopped.
+The scheduler is queried while the job waits, at growing intervals, and then only if the job's heartbeat stops.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from madctl.nodes.inventory import Targets
 from madctl.playbook import EventListener, TaskListener
 
 _LOOK_SECONDS = 0.1
-# Between questions to the scheduler.
+# Between queries to the scheduler.
 _FIRST_SECONDS, _MOST_SECONDS = 2.0, 60.0
 _MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
-# Without a heartbeat for this long, the scheduler is asked whether the job still runs.
+# Without a heartbeat for this long, ask the scheduler whether the job still runs.
 _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
-# A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
-# end takes a while.
+# The scheduler may report the end before the result arrives over a network file system; and a job takes a while to
+# obey an order to end.
 _LATE_SECONDS, _ENDING_SECONDS = 3.0, 20.0
 _SUSPENDED = "job {} is suspended"
 _TAIL_BYTES = 1 << 12
@@ -37,7 +37,7 @@ Tell = Callable[[str, str], None]
 
 
 class InJob:
-    """Follows one run until it has ended, or ``read`` without waiting for that."""
+    """Follows one run until it has ended, or reads what has been written so far."""
 
     failure: str | None = None
 
@@ -58,13 +58,13 @@ class InJob:
 
         Args:
             where: ``id``, ``place`` and ``conf`` of the job.
-            tell: Gets a stage and what is to be told of it.
+            tell: Called with a stage and a text to show.
             follow: Whether to wait for the end.
-            read_only: Whether no order may reach the run: any of them ends the reading, and how the run ended is not
-                asked.
-            reading: What of the output is wanted; by default all.
-            caught_up: Called when all was read that was there at first.
-            attempt: Read only this one of the attempts of the job.
+            read_only: Whether orders must not reach the run: any order ends the reading, and how the run ended is not
+                reported.
+            reading: Which output is wanted; by default all.
+            caught_up: Called once everything is read that was written before.
+            attempt: Read only this attempt of the job.
         """
         self._on_task, self._on_event, self._tell, self._follows = on_task, on_event, tell, follow
         self._read_only = read_only
@@ -90,22 +90,22 @@ class InJob:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Hold nothing."""
+        """Do nothing: there is nothing to release."""
 
     # -- orders ---------------------------------------------------------------------------------
 
     def stop(self, order: bytes, leaving: bool = False) -> bool:
-        """Take an order; it is carried out by the thread that follows."""
+        """Take an order, which the following thread carries out."""
         del leaving
         self._order = wire.DETACH if self._read_only else order
         self._woken.set()
         return True
 
     def cancel(self) -> None:
-        """Do nothing: an order always arrives."""
+        """Do nothing: orders always arrive."""
 
     def _obey(self) -> None:
-        """Carry out a new order: a job that waits is cancelled, one that runs is told."""
+        """Carry out a new order: cancel a job that waits, or pass the order to a job that runs."""
         if self._order == self._obeyed or self._order not in _ORDERS:
             return
         self._obeyed = self._order
@@ -119,7 +119,7 @@ class InJob:
     # -- following ------------------------------------------------------------------------------
 
     def run(self, playbook: str, targets: Targets, variables: dict[str, Any]) -> None:
-        """Follow to the end of the run, and report it as the playbook's action would."""
+        """Follow the run to its end, and report as the playbook's action would."""
         del targets, variables
         result = self._result()
         if self._read_only:
@@ -136,7 +136,7 @@ class InJob:
             self._catch_up()
             if self._order is not None and self._order not in _ORDERS:
                 return self._left()
-            # Before the story once more: what was written before the result is read before it.
+            # Look for the result before reading the story again: all that was written before the result is then read.
             result = place.read(self._where, job_directory.RESULT)
             if result is not None and not self._story.more_waits:
                 ended = self._explained(result)
@@ -160,7 +160,7 @@ class InJob:
             self._on_event(event, payload)
 
     def _catch_up(self) -> None:
-        """Show, once, what was held of what was there at first."""
+        """Show, once, the earlier output that was held back."""
         if not self._is_late:
             return
         self._is_late = False
@@ -169,7 +169,7 @@ class InJob:
             self._caught_up()
 
     def _has_next(self) -> bool:
-        """Return whether another attempt has begun, and is wanted."""
+        """Return whether another attempt has begun and is wanted."""
         return self._only is None and attempts.last(self._place) > self._attempt
 
     def _go_on(self) -> None:
@@ -183,19 +183,19 @@ class InJob:
         self._report(f"job {self._id} was requeued: attempt {self._attempt + 1}")
 
     def _report(self, text: str) -> None:
-        """Tell of the queue what is new."""
+        """Show the state in the queue if it has changed."""
         if text != self._told:
             self._told = text
             self._tell("queue", text)
 
     def _left(self) -> dict[str, Any]:
-        """Return that the run continues without us, for all we know."""
+        """Return the result that the run continues without us, as far as is known."""
         if self._obeyed is not None and not self._story.has_begun:
             self._report(f"job {self._id} was asked to end, but Slurm has not confirmed it")
         return {"detached": True, "run_id": self._place.name, "problems": [], "exit_code": 0}
 
     def _look(self) -> dict[str, Any] | None:
-        """Look at the heartbeat, and ask the scheduler where there is none; return a result if the job is over."""
+        """Check the heartbeat, or ask the scheduler if there is none; return a result if the job is over."""
         now = time.monotonic()
         if self._over_at is not None:
             return self._unrecorded() if now >= self._over_at else None
@@ -216,7 +216,7 @@ class InJob:
         try:
             state = slurm.look(self._id, self._conf)
         except RunError as error:
-            # The run does not depend on it.
+            # The run itself does not depend on following it.
             self._report(f"{error.problems[0].message}; trying again")
             state = None
         self._pause = min(self._pause * _MORE_PATIENT, _MOST_SECONDS)
@@ -228,16 +228,16 @@ class InJob:
         elif state.state == slurm.SUSPENDED:
             self._report(_SUSPENDED.format(self._id))
         elif self._story.has_begun and state.state in slurm.WAITING and self._only is None:
-            self._go_on()  # It could not even write that it was ended.
+            self._go_on()  # The attempt was ended before it could write its result.
         elif not self._story.has_begun:
             self._report(f"job {self._id} is {ends.waiting(state, time.time())}")
 
     def _explained(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """
-        Say why the scheduler ended a run that only knows that it did; or that we did, if we told it.
+        Add why the scheduler ended a run, which knows only that it did; or that we stopped it.
 
         Returns:
-            The result of the run; None if there is another attempt.
+            The result of the run; None if another attempt follows.
         """
         if self._has_next():
             self._go_on()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check nodes in a short job of Slurm, which leaves nothing behind; or ask only what can be asked on this machine."""
+"""Check nodes in a short Slurm job, which leaves nothing behind; or check only what this machine can tell."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 
-# How long a job that was cancelled may take to end before its directory is removed.
+# How long a cancelled job may take to end before its directory is removed.
 _ENDING_SECONDS, _LOOK_SECONDS = 10.0, 0.3
 
 
 class CheckSession(Session):
-    """A check that is followed by its files; its nodes are known only when its job runs."""
+    """A check that is followed through its files; its nodes are known once its job runs."""
 
     def __init__(self, job: dict[str, Any], view: View, noted: Sequence[int]) -> None:
         """
         Prepare.
 
         Args:
-            noted: Signals that arrived before this session could obey them.
+            noted: Signals that arrived before this session could handle them.
         """
         super().__init__(Targets((), inventory.of_group({}, {})), {}, view)
         self._job, self._noted = job, noted
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
-        """Return what follows the job."""
+        """Return the follower of the job."""
         return InJob(on_task, on_event, self._job, self.view.progress)
 
     def _play(self) -> None:
@@ -56,7 +56,7 @@ class CheckSession(Session):
         super()._play()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take the result, unless the user no longer waits for it."""
+        """Take the result, unless the user has stopped waiting for it."""
         del action, host
         if not result.get("detached"):
             self.verdict = result
@@ -64,7 +64,7 @@ class CheckSession(Session):
             self.view.errors = [self._located(to_problem(entry)) for entry in result.get("problems", [])]
 
     def _located(self, problem: Problem) -> Problem:
-        """Name the file that a remedy means: no run leads to it."""
+        """Add the path of the file that a remedy mentions: a check has no run by which to find it."""
         where = str(self._job["place"])
         if problem.remedy is None or job_directory.JOB_LOG not in problem.remedy or where in problem.remedy:
             return problem
@@ -72,7 +72,7 @@ class CheckSession(Session):
 
     @property
     def refers_to_files(self) -> bool:
-        """Whether somebody may want to read the files of the job."""
+        """Whether an error refers the user to files of the job."""
         return any(str(self._job["place"]) in (problem.remedy or "") for problem in self.view.errors)
 
 
@@ -80,15 +80,15 @@ def run(
     options: argparse.Namespace, site: Site, wanted: dict[str, Any], chosen: list[str], hidden: tuple[str, ...]
 ) -> int:
     """
-    Check in a job, and return the exit code; Ctrl-C takes a job that waits out of the queue.
+    Check in a job, and return the exit code; Ctrl-C removes a waiting job from the queue.
 
     Args:
         site: Where the job is submitted.
         wanted: The variables of the check.
-        chosen: The user's own words for sbatch.
+        chosen: The user's own options for sbatch.
         hidden: What must not be shown.
     """
-    # Until the session obeys signals, they are only noted: the job must not be left to itself.
+    # Until the session handles signals, they are only noted, so that the job is not abandoned.
     with job_launch.signals_noted() as noted, opened(options, site, wanted, chosen, hidden, noted) as session:
         session.run()
         return report_check(session, options)
@@ -103,7 +103,7 @@ def opened(
     hidden: tuple[str, ...],
     noted: Sequence[int],
 ) -> Iterator[CheckSession]:
-    """Submit the job of a check for the time in which its session is needed; see ``run``."""
+    """Submit the job of a check, and remove it when its session is no longer needed; see ``run``."""
     slurm.require()
     job, said = _submitted(site, options.nodes, chosen, wanted)
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden)
@@ -120,7 +120,7 @@ def opened(
 
 
 def _submitted(site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Write the directory of the job and submit it; return ``id``, ``place`` and ``conf``, and what Slurm remarks."""
+    """Write the directory of the job and submit it; return ``id``, ``place`` and ``conf``, and Slurm's remarks."""
     run_id = run_ids.new()
     arguments = job_launch.arguments_of(run_id, wanted)
     drafted = place.draft(site.root, run_id, nodes, chosen)
@@ -130,7 +130,7 @@ def _submitted(site: Site, nodes: int, chosen: list[str], wanted: dict[str, Any]
 
 
 def _leave(job: dict[str, Any], is_over: bool, is_kept: bool) -> None:
-    """Cancel the job of a check that nobody waits for any more, and remove its directory, which no run needs."""
+    """Cancel the job unless it is over, and remove its directory unless that is to be kept."""
     if not is_over:
         slurm.cancel(job["id"], job["conf"])
         deadline = time.monotonic() + _ENDING_SECONDS
@@ -152,10 +152,10 @@ def _has_ended(job: dict[str, Any]) -> bool:
 
 
 def test(options: argparse.Namespace, site: Site, chosen: list[str]) -> int:
-    """Ask only what can be asked on this machine: Slurm's programs, the run root, whether Slurm would take the job."""
+    """Check only what this machine can tell: Slurm's programs, the run root, whether Slurm would accept the job."""
     slurm.require()
     run_id = run_ids.new()
-    # Slurm does not look into the script, which is not written.
+    # Slurm does not inspect the script here, so none is written.
     argv = slurm.command(run_id, site.root / run_id, options.nodes, chosen)
     said = slurm.test([*argv[:-1], "--wrap=true"], site.conf)
     version = slurm.version(site.conf)

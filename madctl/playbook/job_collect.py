@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``madctl collect`` of a run in a job: from its directory, or the logs of its pods; no node is asked."""
+"""``madctl collect`` for a run in a job: from its directory, or from the logs of its pods; nodes are not contacted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from madctl.records import record_store, verdicts
 from madctl.records.run_record import Record
 from madctl.screen.problems import print_answer
 
-# Writes a page about a run into a directory; returns where it is, and why there is none.
+# Writes a page about a run into a directory; returns its path, or why there is none.
 WriteReport = Callable[[Record, str], tuple[str | None, list[Problem]]]
 
 
@@ -30,7 +30,7 @@ def run(record: Record, options: argparse.Namespace, write_report: WriteReport) 
     Collect, and return 2 when the destination is in use.
 
     Args:
-        write_report: Called with what was collected, once it is there.
+        write_report: Called once the files are collected.
 
     Raises:
         UsageError: If there is nothing to collect.
@@ -58,7 +58,7 @@ def run(record: Record, options: argparse.Namespace, write_report: WriteReport) 
 
 
 def _of_pods(record: Record, options: argparse.Namespace, write_report: WriteReport) -> int:
-    """Collect the logs of pods, and what the cluster says of the run."""
+    """Collect the logs of pods, and the objects and events of the run."""
     stands, record = kubernetes_verbs.stands(record)
     dest = os.path.abspath(options.to or record.run_id)
     size = int(options.max_size or fetching.MAX_BYTES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Submit a run as a job of Slurm, and follow it."""
+"""Submit a run as a Slurm job, and follow it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from madctl.screen import terminal
 from madctl.screen.problems import print_problems
 from madctl.screen.view import View
 
-# How long a controller may be away while a job is submitted, and the pause before it is asked again.
+# How long the controller may be away during submission, and the pause before the next attempt.
 _AWAY_SECONDS, _AGAIN_SECONDS = 60.0, 1.0
 
 
 @dataclass(frozen=True)
 class Left:
-    """A run that was given to a scheduler, and that nothing here follows yet; and what there is to notice."""
+    """A run that was handed to a scheduler and is not followed yet, with notices about it."""
 
     record: Record
     notices: tuple[Problem, ...] = ()
@@ -51,16 +51,16 @@ def run(
     shown: Chosen,
 ) -> int:
     """
-    Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
+    Submit, follow to the end, and return the exit code of the run; with ``--detach``, return after submission.
 
     Args:
         site: Where the job is submitted.
         wanted: The variables of the launch.
-        chosen: The user's own words for sbatch.
+        chosen: The user's own options for sbatch.
         hidden: What must not be shown.
         shown: Whose output is shown.
     """
-    # Until the session obeys signals, they are only noted: the job must not be left to itself.
+    # Until the session handles signals, they are only noted, so that the job is not abandoned.
     with signals_noted() as noted:
         found = submit(options, site, wanted, chosen, noted)
         if noted:
@@ -77,13 +77,13 @@ def submit(
     options: argparse.Namespace, site: Site, wanted: dict[str, Any], chosen: list[str], noted: list[int]
 ) -> Left:
     """
-    Submit the job of a run, and remember it; see ``run``.
+    Submit the job of a run, and record it; see ``run``.
 
     Args:
         noted: Signals that arrive meanwhile; the caller then cancels the job.
 
     Raises:
-        MadctlError: If there is no job.
+        MadctlError: If the job could not be submitted.
     """
     slurm.require()
     code = code_of(wanted)
@@ -96,7 +96,7 @@ def submit(
 
 
 def cancel(found: Left) -> None:
-    """Take a run back that was just submitted."""
+    """Cancel a run that was just submitted."""
     if found.record.job:
         slurm.cancel(found.record.job["id"], found.record.job["conf"])
 
@@ -104,14 +104,14 @@ def cancel(found: Left) -> None:
 def follower(
     found: Left, options: argparse.Namespace, hidden: tuple[str, ...], shown: Chosen, noted: list[int]
 ) -> JobSession:
-    """Return the session that follows a run which was just submitted; see ``run``."""
+    """Return the session that follows a run that was just submitted; see ``run``."""
     view, record = opened(found, options, hidden, shown), found.record
     view.progress("queue", f"submitted as job {record.job['id'] if record.job else ''}")
     return JobSession(record, view, noted=noted)
 
 
 def opened(found: Left, options: argparse.Namespace, hidden: tuple[str, ...], shown: Chosen) -> View:
-    """Return the screen of a run that was just given to a scheduler, with what is known of it."""
+    """Return the screen of a run that was just handed to a scheduler, with the facts known so far."""
     view = View((), as_json=options.output == "json", stages=(), secrets=hidden, chosen=shown)
     for notice in found.notices:
         view.notice(notice)
@@ -130,14 +130,14 @@ def _submitted(
     noted: list[int],
     code: Code | None,
 ) -> tuple[Record, list[str]]:
-    """Write the job's directory and submit the job; what was meant is written before, and what came of it after."""
+    """Write the job's directory and the run's record, and submit the job; return the record with the job's ID."""
     arguments = arguments_of(run_id, wanted)
     drafted = place.draft(site.root, run_id, options.nodes, chosen)
     place.prepare(drafted, arguments, {"requeue": "--requeue" in chosen}, code)
     job = {"on": "slurm", "id": "", "place": str(drafted.place), "conf": site.conf}
     record = record_of(arguments, options.nodes, job)
     record = replace(record, typed=options.typed, code=code.about if code else None)
-    # If this process is killed before it knows the job's id, the job is found by its name.
+    # If this process is killed before it learns the job's ID, the job can be found by its name.
     record_store.save(record)
     try:
         job_id, said = _patiently(drafted, list(arguments["env"]), site.conf, noted)
@@ -150,10 +150,10 @@ def _submitted(
 
 def code_of(wanted: dict[str, Any]) -> Code | None:
     """
-    Read the code that a job gets; None where it gets none.
+    Read the code to send to a job; None if none is sent.
 
     Raises:
-        UsageError: If it is not sent.
+        UsageError: If the code cannot be sent.
     """
     return place.code_of({name.removeprefix(PREFIX): value for name, value in wanted.items()})
 
@@ -164,11 +164,11 @@ def arguments_of(run_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _patiently(drafted: place.Draft, hidden: list[str], conf: str, noted: list[int]) -> tuple[str, list[str]]:
-    """Submit a job, and wait a while for a controller that is away; a signal ends that."""
+    """Submit a job, and retry for a while if the controller is away, until a signal arrives."""
     deadline, is_told = time.monotonic() + _AWAY_SECONDS, False
     while True:
         try:
-            # What a controller did not answer it may have done.
+            # The controller may have accepted the job although its answer was lost.
             known = slurm.find(drafted.run_id, conf) if is_told else None
             if known is None:
                 return place.submit(drafted, hidden, conf, True)
@@ -185,7 +185,7 @@ def _patiently(drafted: place.Draft, hidden: list[str], conf: str, noted: list[i
 
 @contextmanager
 def signals_noted() -> Iterator[list[int]]:
-    """Only note signals: between Slurm's answer and our record of it, a job would be lost."""
+    """Only note signals: a job would be lost between Slurm's answer and our record of it."""
     noted: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda number, _: noted.append(number)) for number in numbers]
@@ -197,7 +197,7 @@ def signals_noted() -> Iterator[list[int]]:
 
 
 def test(options: argparse.Namespace, site: Site, chosen: list[str]) -> int:
-    """Have Slurm judge what would be submitted, and show both."""
+    """Have Slurm test what would be submitted, and show both."""
     slurm.require()
     drafted = place.draft(site.root, run_ids.new(), options.nodes, chosen)
     argv, script, said = drafted.argv, place.script(drafted), place.test(drafted, site.conf)
@@ -205,7 +205,7 @@ def test(options: argparse.Namespace, site: Site, chosen: list[str]) -> int:
 
 
 def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> int:
-    """Show what would be submitted, and what Slurm says of it."""
+    """Show what would be submitted, and Slurm's remarks."""
     if as_json:
         data = {"argv": argv, "script": script, "remarks": said}
         terminal.say(to_json(Result("launch", "planned", 0, None, data)))
@@ -217,7 +217,7 @@ def show_test(argv: list[str], script: str, said: list[str], as_json: bool) -> i
 
 
 def left(found: Left, as_json: bool) -> int:
-    """Tell how to come back to a run that is queued."""
+    """Print how to return to a run that is queued."""
     record, notices = found.record, found.notices
     job_id = record.job["id"] if record.job else ""
     print_problems([], notices)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs in jobs that are submitted on another machine: the playbooks do it there."""
+"""Runs in jobs that are submitted on another machine, where the playbooks do the work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def launch(
     options: argparse.Namespace, login: Targets, wanted: dict[str, Any], hidden: tuple[str, ...], shown: Chosen
 ) -> int:
     """
-    Submit, follow to the end, and return the exit code of the run; with ``--detach`` return after submission.
+    Submit, follow to the end, and return the exit code of the run; with ``--detach``, return after submission.
 
     Args:
         login: The login node.
@@ -84,14 +84,14 @@ def follower(record: Record, options: argparse.Namespace, view: View) -> LoginSe
     """Return the session that shows a run from its first byte, and follows it."""
     del options
     login, named = _at(record)
-    # What was submitted is not submitted again, so its request is not needed.
+    # The job is not submitted again, so its request is not needed.
     wanted = {**named, "madctl_slurm_nodes": max(1, int(record.plan["nnodes"])), "madctl_work": record.work}
     wanted["madctl_shape"] = record.plan["shape"]
     return LoginSession(login, wanted, view, record)
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; without problems only if it has ended, and Slurm says that its job is over."""
+    """Stop a run; report no problem only if it has ended, and Slurm says that its job is over."""
     login, named = _at(record)
     found = _played("stop", ACTION, login, {**named, "madctl_grace": 0.0 if is_forced else _GRACE_SECONDS})
     problems = list(map(to_problem, found["problems"]))
@@ -101,7 +101,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
 
 def stands(record: Record) -> tuple[Standing, Record]:
     """
-    Determine the state of a run; return that, and the record with its plan.
+    Determine the state of a run; return it, and the record with the plan.
 
     Raises:
         RunError: If Ansible ended without a result.
@@ -135,10 +135,10 @@ def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chos
 
 def _played(playbook: str, action: str, login: Targets, variables: dict[str, Any]) -> dict[str, Any]:
     """
-    Play a playbook on a login node, and return the result of its action.
+    Run a playbook on a login node, and return the result of its action.
 
     Raises:
-        RunError: If there is none.
+        RunError: If there is no result.
     """
     found: dict[str, Any] = {}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A launch inside of a scheduler's job, or an attachment to one: the session of a run that is followed by its files."""
+"""A launch inside a scheduler's job, or an attachment to one: the session of a run followed through its files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from madctl.screen.view import View
 
 
 class JobSession(RunSession):
-    """The nodes are known only when the job runs; until then there are none."""
+    """The session of a run in a job; it has no nodes until the job runs."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class JobSession(RunSession):
 
         Args:
             follow: Whether to wait for the end of the run.
-            reading: What of the output is wanted; by default all.
-            caught_up: Called when all was read that was there at first.
-            attempt: Read only this one of the attempts of the job.
-            noted: Signals that arrived before this session could obey them.
+            reading: Which output is wanted; by default all.
+            caught_up: Called once everything is read that was written before.
+            attempt: Read only this attempt of the job.
+            noted: Signals that arrived before this session could handle them.
         """
         super().__init__(record.reach(), {}, view, record)
         self._attached, self._noted = False, noted
         self._follow, self._reading, self._caught_up, self._attempt = follow, reading, caught_up, attempt
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InJob:
-        """Return what follows the run."""
+        """Return the follower of the run."""
         assert self.record is not None and self.record.job is not None
         where, tell = self.record.job, self.view.progress
         how = (self._follow, self.only_reads, self._reading, self._caught_up, self._attempt)
@@ -70,19 +70,19 @@ class JobSession(RunSession):
         return bool(self.final and self.final.get("detached"))
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Process the end of the run, and tell what the job could not write."""
+        """Process the end of the run, and report what the job could not write."""
         super().on_task(action, host, result)
         if result.get("trouble"):
             self.view.notice(to_problem(result["trouble"]))
 
     def planned(self, without_ifconfig: list[str]) -> None:
-        """Remember the nodes, which are known now."""
+        """Record the nodes, which are known now."""
         if self.plan and self.record and not self.only_reads:
             self.remember(with_plan(self.record, self.plan, _attempts(self.record)))
         self.view.planned(self.plan, without_ifconfig)
 
     def restarted(self, record: Record, plan: dict[str, Any]) -> None:
-        """Remember the nodes; a story that is read again from its first byte tells the same again."""
+        """Record the nodes; a story that is read again from its first byte repeats the same restarts."""
         if not self.only_reads:
             self.remember(with_plan(record, plan))
 
@@ -102,28 +102,28 @@ def is_behind(record: Record) -> bool:
 
 def with_plan(record: Record, plan: dict[str, Any], number: int | None = None) -> Record:
     """
-    Return the record with the plan that the job made; as it is if no record may have such a plan.
+    Return the record with the plan that the job made; unchanged if that plan is invalid.
 
     Args:
-        number: How many attempts there have been; by default those that there are now.
+        number: How many attempts there have been; by default, they are counted now.
     """
     try:
         names = [node["host"] for node in plan["nodes"]]
-        # A spare may take the place of one of them.
+        # A spare may replace one of them.
         group = inventory.build(list(map(Host, [*names, *plan.get("spares", [])])), None, None, "")
         targets = {"names": names, "inventory": group, "sources": []}
         count = max(record.attempts, (number or _attempts(record)) + plan.get("restarts", 0))
         return sound(replace(record, plan=outline(plan), targets=targets, attempts=count))
     except (KeyError, TypeError, ValueError, AttributeError):
-        return record  # The job may write into its directory as well.
+        return record  # The job can also write to its directory, so its files may be invalid.
 
 
 def record_of(arguments: dict[str, Any], nodes: int, job: dict[str, Any]) -> Record:
     """
-    Make the record of a run whose job is submitted: where it is, and no nodes yet.
+    Make the record of a run whose job is being submitted: it has a job, but no nodes yet.
 
     Args:
-        arguments: Those of the launch.
+        arguments: The arguments of the launch.
     """
     plan = {"run_id": arguments["run_id"], "shape": arguments["shape"], "nnodes": nodes, "world_size": 0, "nodes": []}
     none = Targets((), inventory.of_group({}, {}))

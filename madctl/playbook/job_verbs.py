@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about a run inside of a scheduler's job: its directory tells, and the scheduler where that is silent."""
+"""Commands about a run inside a scheduler's job, which use its directory, and the scheduler if that does not tell."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from madctl.screen.log_view import Form, LogView
 from madctl.screen.view import View
 
 _LOOK_SECONDS = 0.2
-# What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
+# Additional time to end a job, besides that of its ranks: for its records, and for Slurm to end it.
 _MORE_SECONDS, _FORCED_SECONDS, _SOON_SECONDS = 30.0, 15.0, 10.0
 
 
 def submitted(record: Record) -> Record:
     """
-    Return the record with the id of its job, also where its launch was killed before it knew that.
+    Return the record with the ID of its job, even if the launch was killed before it learned that.
 
     Raises:
         UsageError: If no job was submitted.
@@ -52,7 +52,7 @@ def submitted(record: Record) -> Record:
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
-    """Determine the state of a run; return that, and the record with its job and its plan."""
+    """Determine the state of a run; return it, and the record with the job and the plan."""
     record = planned(record)
     assert record.job is not None
     return standing.of(record.job), record
@@ -62,7 +62,7 @@ def stands(record: Record) -> tuple[Standing, Record]:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; without problems only if it wrote its end, or never began, and Slurm says that the job is over."""
+    """Stop a run; report no problem only if it wrote its end, or never began, and Slurm says that the job is over."""
     record = submitted(record)
     assert record.job is not None
     job_id, base, conf = record.job["id"], Path(record.job["place"]), record.job.get("conf", "")
@@ -84,14 +84,14 @@ def stop(record: Record, is_forced: bool) -> Answer:
     had_ended = ended = _has_ended(where)
     current = None if ended else state()
     begun = place.Story(where).has_begun and not (current and current.state in slurm.WAITING)
-    # A suspended job obeys only Slurm, which resumes it to end it.
+    # A suspended job can be ended only by Slurm, which resumes it first.
     if begun and not ended and not (current and current.state == slurm.SUSPENDED):
         place.write(base, job_directory.ORDER, b"kill\n" if is_forced else b"stop\n")
-        if not silent:  # It looks for orders by itself as well.
+        if not silent:  # The job also looks for orders on its own.
             slurm.ring(job_id, conf)
         seconds = _FORCED_SECONDS if is_forced else STOP_SECONDS + _MORE_SECONDS
         ended = _wait(lambda: _has_ended(where) or is_over(), seconds)
-    # One whose run has ended is about to end by itself.
+    # A job whose run has ended is about to end on its own.
     if not ended or not _wait(lambda: is_over() or bool(silent), _SOON_SECONDS):
         slurm.cancel(job_id, conf)
     problems = []
@@ -113,13 +113,13 @@ def stop(record: Record, is_forced: bool) -> Answer:
 
 
 def _has_ended(where: Path) -> bool:
-    """Return whether an attempt has written its end, unless Slurm ended it, and may start it again."""
+    """Return whether an attempt has written its end, other than one that Slurm ended and may requeue."""
     result = place.read(where, job_directory.RESULT)
     return result is not None and not result.get("by_scheduler")
 
 
 def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bool) -> Answer:
-    """Remember the state of a run that was told to end, and return that."""
+    """Record the state of a run after an order to stop, and return the answer."""
     found, record = stands(record)
     now, judged, notices = time.time(), verdicts.joined_with(record, found.verdict), []
     if not problems and not verdicts.has_ended(record):
@@ -141,7 +141,7 @@ def _stopped(record: Record, problems: list[Problem], begun: bool, had_ended: bo
 
 
 def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
-    """Look, ever more seldom, whether something is reached; the scheduler may be asked for it."""
+    """Wait for a condition; check it at growing intervals, because the scheduler may have to be queried."""
     deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
     while not is_reached():
         if time.monotonic() >= deadline:
@@ -164,7 +164,7 @@ def planned(record: Record) -> Record:
 
 
 def follower(record: Record, options: argparse.Namespace, view: View) -> JobSession:
-    """Return the session that shows a run from its first byte, or since a time, and follows it."""
+    """Return the session that shows a run from its first byte, or from a time on, and follows it."""
     return JobSession(record, view, reading=Reading(since(options)))
 
 
@@ -185,7 +185,7 @@ def reader(record: Record, options: argparse.Namespace, form: Form, chosen: Chos
 
 
 def _chosen_attempt(record: Record, options: argparse.Namespace) -> int | None:
-    """Return the number of the attempt that is wanted, from 0; None for all of them."""
+    """Return the number of the wanted attempt, counting from 0; None for all of them."""
     assert record.job is not None
     if options.attempt is None:
         return None
@@ -196,7 +196,7 @@ def _chosen_attempt(record: Record, options: argparse.Namespace) -> int | None:
 
 
 def since(options: argparse.Namespace) -> float | None:
-    """Return since when output is wanted, in seconds since the epoch; None for the first byte."""
+    """Return the time from which output is wanted, in seconds since the epoch; None for all of it."""
     now = time.time()
     found = kinds.since(options.since, now)
     return now if isinstance(found, str) else found

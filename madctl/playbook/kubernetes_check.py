@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check nodes in a short job of Kubernetes, which leaves nothing behind."""
+"""Check nodes in a short Kubernetes job, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from madctl.screen.view import View
 
 
 class CheckSession(Session):
-    """A check whose nodes are known only when its pods run."""
+    """A check whose nodes are known once its pods run."""
 
     def __init__(self, cluster: Cluster, run_id: str, view: View, seconds: float, noted: Sequence[int]) -> None:
         """
@@ -35,13 +35,13 @@ class CheckSession(Session):
 
         Args:
             seconds: How long a pod may be unable to start before the check is given up.
-            noted: Signals that arrived before this session could obey them.
+            noted: Signals that arrived before this session could handle them.
         """
         super().__init__(Targets((), inventory.of_group({}, {})), {}, view)
         self._cluster, self._run_id, self._seconds, self._noted = cluster, run_id, seconds, noted
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InCluster:
-        """Return what follows the job."""
+        """Return the follower of the job."""
         tell = self.view.progress
         return InCluster(on_task, on_event, self._cluster, self._run_id, tell, stuck_seconds=self._seconds)
 
@@ -51,7 +51,7 @@ class CheckSession(Session):
         super()._play()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take the result, unless the user no longer waits for it."""
+        """Take the result, unless the user has stopped waiting for it."""
         del action, host
         if not result.get("detached"):
             self.verdict = result
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...]) ->
         hidden: What must not be shown.
     """
     cluster = reached(drafted)
-    # Until the session obeys signals, they are only noted: the job must not be left to itself.
+    # Until the session handles signals, they are only noted, so that the job is not abandoned.
     with signals_noted() as noted, opened(options, drafted, cluster, hidden, noted) as session:
         session.run()
         return report_check(session, options)
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...]) ->
 def opened(
     options: argparse.Namespace, drafted: Draft, cluster: Cluster, hidden: tuple[str, ...], noted: Sequence[int]
 ) -> Iterator[CheckSession]:
-    """Create the pods of a check for the time in which its session is needed; see ``run``."""
+    """Create the pods of a check, and delete them when its session is no longer needed; see ``run``."""
     run_id = drafted.parcel.run_id
     kubernetes.create(cluster, drafted.objects())
     try:

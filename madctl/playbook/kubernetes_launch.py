@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Create a run in a cluster of Kubernetes, and follow it."""
+"""Create a run in a Kubernetes cluster, and follow it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from madctl.screen import terminal
 
 def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], shown: Chosen) -> int:
     """
-    Create, follow to the end, and return the exit code of the run; with ``--detach`` return after the creation.
+    Create, follow to the end, and return the exit code of the run; with ``--detach``, return after creation.
 
     Args:
         hidden: What must not be shown.
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, drafted: Draft, hidden: tuple[str, ...], sh
     """
     cluster = reached(drafted)
     record_store.prepare()
-    # Until the session obeys signals, they are only noted: the job must not be left to itself.
+    # Until the session handles signals, they are only noted, so that the job is not abandoned.
     with signals_noted() as noted:
         found = create(options, drafted, cluster)
         if noted:
@@ -58,7 +58,7 @@ def reached(drafted: Draft) -> Cluster:
 
 def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Left:
     """
-    Create the objects of a run, and remember it; see ``run``.
+    Create the objects of a run, and record it; see ``run``.
 
     Raises:
         MadctlError: If the cluster refuses, or cannot be reached.
@@ -72,7 +72,7 @@ def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Lef
     try:
         kubernetes.create(cluster, drafted.objects())
     except MadctlError as error:
-        # What was not answered may have been created; then the record leads to it.
+        # The objects may have been created although the answer was lost; the record then leads to them.
         if not isinstance(error, RunError):
             record_store.forget(record)
         raise
@@ -82,7 +82,7 @@ def create(options: argparse.Namespace, drafted: Draft, cluster: Cluster) -> Lef
 
 
 def cancel(found: Left, cluster: Cluster) -> None:
-    """Take a run back that was just created."""
+    """Cancel a run that was just created."""
     kubernetes.delete(cluster, found.record.run_id)
     record_store.forget(found.record)
 
@@ -96,7 +96,7 @@ def follower(
     shown: Chosen,
     noted: list[int],
 ) -> ClusterSession:
-    """Return the session that follows a run which was just created; see ``run``."""
+    """Return the session that follows a run that was just created; see ``run``."""
     view, record = opened(found, options, hidden, shown), found.record
     job = record.job["id"] if record.job else ""
     view.progress("queue", f"created job {job} in namespace {cluster.namespace}")
@@ -105,7 +105,7 @@ def follower(
 
 
 def show(command: str, options: argparse.Namespace, drafted: Draft) -> int:
-    """Print what would be created, for which no cluster is needed."""
+    """Print what would be created; this needs no cluster."""
     if options.output == "json":
         data = {"objects": drafted.objects(options.with_secret)}
         terminal.say(to_json(Result(command, "planned", 0, None, data)))

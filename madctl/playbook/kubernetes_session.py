@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A launch in a cluster of Kubernetes, or an attachment to one: the session of a run that is followed by its pods."""
+"""A launch in a Kubernetes cluster, or an attachment to one: the session of a run that is followed through its pods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from madctl.screen.view import View
 
 
 class ClusterSession(RunSession):
-    """The nodes are known only when all pods run; until then there are none."""
+    """The session of a run in pods; it has no nodes until all pods run."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class ClusterSession(RunSession):
         Prepare.
 
         Args:
-            cluster: That of the run; by default the one that its record names.
+            cluster: The cluster of the run; by default, the one in its record.
             follow: Whether to wait for the end of the run.
-            reading: What of the output is wanted; by default all.
-            caught_up: Called when all was read that was there at first.
+            reading: Which output is wanted; by default all.
+            caught_up: Called once everything is read that was written before.
             stuck_seconds: How long a pod may be unable to start before the run is given up; None for no limit.
-            noted: Signals that arrived before this session could obey them.
+            noted: Signals that arrived before this session could handle them.
         """
         super().__init__(record.reach(), {}, view, record)
         self._attached, self._noted, self._is_unknown = False, noted, False
@@ -55,7 +55,7 @@ class ClusterSession(RunSession):
         self._follow, self._reading, self._caught_up, self._stuck = follow, reading, caught_up, stuck_seconds
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> InCluster:
-        """Return what follows the run."""
+        """Return the follower of the run."""
         assert self.record is not None
         return InCluster(
             on_task,
@@ -76,7 +76,7 @@ class ClusterSession(RunSession):
         super()._play()
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take the result, unless it is that nothing is known of the run any more, which may continue."""
+        """Take the result, unless the state of the run is unknown: the run may continue."""
         if result.get("is_unknown"):
             self._is_unknown = True
             self.view.errors = [to_problem(entry) for entry in result["problems"]]
@@ -85,7 +85,7 @@ class ClusterSession(RunSession):
             super().on_task(action, host, result)
 
     def remember(self, record: Record) -> None:
-        """Remember what is known of the run."""
+        """Record what is known about the run."""
         if not self._is_unknown:
             super().remember(record)
 
@@ -95,13 +95,13 @@ class ClusterSession(RunSession):
         return bool(self.final and self.final.get("detached"))
 
     def planned(self, without_ifconfig: list[str]) -> None:
-        """Remember the nodes, which are known now."""
+        """Record the nodes, which are known now."""
         if self.plan and self.record and not self.only_reads:
             self.remember(with_plan(self.record, self.plan, self.record.attempts))
         self.view.planned(self.plan, without_ifconfig)
 
     def restarted(self, record: Record, plan: dict[str, Any]) -> None:
-        """Remember the nodes; logs that are read again from their first line tell the same again."""
+        """Record the nodes; logs that are read again from their first line repeat the same restarts."""
         if not self.only_reads:
             self.remember(with_plan(record, plan, 1))
 
@@ -111,7 +111,7 @@ def record_of(arguments: Mapping[str, Any], nodes: int, job: dict[str, Any]) -> 
     Make the record of a run whose job is about to be created.
 
     Args:
-        arguments: Those of the launch.
+        arguments: The arguments of the launch.
         job: ``kubeconfig``, ``context`` and ``namespace``.
     """
     run_id = str(arguments["run_id"])

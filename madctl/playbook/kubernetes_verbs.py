@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about a run in a cluster of Kubernetes: its job, its pods and their logs tell."""
+"""Commands about a run in a Kubernetes cluster, which use its job, its pods and their logs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from madctl.screen.view import View
 
 
 def stands(record: Record) -> tuple[Standing, Record]:
-    """Determine the state of a run; return that, and the record with its plan."""
+    """Determine the state of a run; return it, and the record with the plan."""
     record = planned(record)
     return kubernetes.of(record.job or {}, record.run_id, record.plan), record
 
 
 def planned(record: Record) -> Record:
-    """Return the record of a run with its plan, if there is one yet, and it can be read."""
+    """Return the record of a run with its plan, if there is one that can be read."""
     if record.plan["nodes"]:
         return record
     try:
@@ -40,7 +40,7 @@ def planned(record: Record) -> Record:
         first = kubernetes.look(cluster, record.run_id).first_pod
         found = kubernetes.plan(cluster, first) if first else None
     except MadctlError:
-        return record  # A later question for more says why.
+        return record  # A later query reports why.
     return with_plan(record, found, record.attempts) if found else record
 
 
@@ -48,7 +48,7 @@ def planned(record: Record) -> Record:
 
 
 def stop(record: Record, is_forced: bool) -> Answer:
-    """Stop a run; without problems only if the cluster says that all of its pods have ended, or are gone."""
+    """Stop a run; report no problem only if the cluster says that all of its pods have ended, or are gone."""
     record = planned(record)
     done, problems = Ended(False), []
     try:
@@ -61,7 +61,7 @@ def stop(record: Record, is_forced: bool) -> Answer:
     if not problems and not verdicts.has_ended(record):
         judged = kubernetes.of(record.job or {}, record.run_id, record.plan).verdict
         if judged.status in (*verdict.GOING, verdict.UNKNOWN):
-            # The proof that nothing is left is enough.
+            # It is enough to know that nothing is left.
             judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
         record, unsaved = record_store.update(verdicts.updated(record, judged, now))
         notices = [unsaved] if unsaved else []
@@ -87,7 +87,7 @@ def _how(done: Ended, record: Record) -> str:
 
 
 def follower(record: Record, options: argparse.Namespace, view: View) -> ClusterSession:
-    """Return the session that shows a run from its first line, or since a time, and follows it."""
+    """Return the session that shows a run from its first line, or from a time on, and follows it."""
     return ClusterSession(record, view, reading=Reading(since(options)))
 
 

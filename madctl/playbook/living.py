@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find out which of the runs that are believed alive still are, without Ansible and without patience."""
+"""Determine which of the runs believed to be alive still are, without Ansible and within a short time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _MOST_ASKED = 64
 
 def asked(records: Sequence[Record], seconds: float = SECONDS) -> list[Record]:
     """
-    Ask the nodes of runs that have not ended as far as is known, all at once; return and save what the records become.
+    Query the nodes of all runs not known to have ended, all at once; save and return the updated records.
 
-    A run whose nodes do not all answer in time, or that only Ansible can reach, stays as it was last seen.
+    A record stays unchanged if not all nodes of its run answer in time, or if only Ansible can reach them.
     """
     due = [record for record in records if not verdicts.has_ended(record)][:_MOST_ASKED]
     in_jobs = _in_jobs([record for record in due if record.job], seconds)
@@ -40,13 +40,13 @@ def asked(records: Sequence[Record], seconds: float = SECONDS) -> list[Record]:
         found = answers.get(record.run_id)
         if found is not None and found.keys() >= set(record.targets["names"]):
             changed = verdicts.updated(record, verdict.of_nodes(record.plan, found), now)
-            # If it cannot be written, nodes are asked the next time as well.
+            # If it cannot be written, nodes are asked again next time.
             fresh[record.run_id], _ = record_store.update(changed)
     return [fresh.get(record.run_id, record) for record in records]
 
 
 def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
-    """Return what became of the records of runs in jobs; the scheduler is asked until it fails to answer."""
+    """Return the updated records of runs in jobs; the scheduler is queried until it fails to answer."""
     deadline, found = time.monotonic() + seconds, {}
     for record in records:
         if record.job is None or not record.job["id"] or record.job.get("login"):
@@ -57,7 +57,7 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
                 continue
             stands = kubernetes.of(record.job, record.run_id, record.plan, left)
         else:
-            # Without any time left, only the files of the job are read.
+            # If no time is left, only the files of the job are read.
             stands = standing.of(record.job, left)
         if stands.unknown:
             deadline = 0.0
@@ -67,14 +67,14 @@ def _in_jobs(records: Sequence[Record], seconds: float) -> dict[str, Record]:
 
 
 def with_standing(record: Record, stands: Standing, now: float) -> Record:
-    """Return the record of a run in a job with what is known now."""
+    """Return the record of a run in a job, updated to its current state."""
     if stands.plan and is_behind(record):
         record = with_plan(record, stands.plan)
     return verdicts.updated(record, stands.verdict, now)
 
 
 def _answers(runs: Sequence[tuple[Record, Ways]], seconds: float) -> dict[str, dict[str, Any]]:
-    """Return what the nodes of each run answered, without those that did not."""
+    """Return the answers of each run's nodes, without nodes that did not answer."""
     found: dict[str, dict[str, Any]] = {record.run_id: {} for record, _ in runs}
     waiting = {(record.run_id, host) for record, ways in runs for host in ways}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A launch in a job that is submitted on a login node by the playbook, or an attachment to one."""
+"""A launch in a job that a playbook submits on a login node, or an attachment to one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACTION, INFO = "multinode.slurm_job", "multinode.slurm_job_info"
 
 
 class LoginSession(RunSession):
-    """The nodes are known only when the job runs; until then there is the login node alone."""
+    """The session of a run in such a job; until the job runs, its only node is the login node."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class LoginSession(RunSession):
 
         Args:
             login: The login node.
-            wanted: The variables of the launch; to attach or to read, those that name its run.
-            reading: What of the output is wanted; by default all.
-            caught_up: Called when all was read that was there at first.
+            wanted: The variables of the launch; for an attachment or for reading, those that name the run.
+            reading: Which output is wanted; by default all.
+            caught_up: Called once everything is read that was written before.
         """
         super().__init__(login, wanted, view, record)
         self._attached = False
@@ -52,7 +52,7 @@ class LoginSession(RunSession):
         return bool(self.final and self.final.get("detached"))
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Remember the run as soon as there is a job."""
+        """Process an event; record the run as soon as there is a job."""
         kind = event["event"]
         if kind == events.SO_FAR and "host" not in event:
             self._catch_up()
@@ -90,13 +90,13 @@ class LoginSession(RunSession):
         self.view.progress("queue", f"submitted as job {event['job_id']} on {self.nodes.names[0]}")
 
     def planned(self, without_ifconfig: list[str]) -> None:
-        """Remember the nodes, which are known now."""
+        """Record the nodes, which are known now."""
         if self.plan and self.record and not self.only_reads:
             self.remember(with_plan(self.record, self.plan))
         self.view.planned(self.plan, without_ifconfig)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Take the result of the job as that of a launch."""
+        """Process the result of the job like that of a launch."""
         names = {ACTION: "madctl.multinode.run_launch", INFO: "madctl.multinode.run_logs"}
         named = next((name for end, name in names.items() if action.endswith(end)), action)
         super().on_task(named, host, result)

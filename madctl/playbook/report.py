@@ -33,7 +33,7 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
         terminal.say(to_json(result))
     elif checks:
         table = check_table.lines(checks, terminal.OUT.width(), terminal.OUT.has_colours())
-        # Its cells are harmless, and it may have colours.
+        # Its cells are known to be harmless, and may be coloured.
         terminal.OUT.write("".join(f"{line}\n" for line in table))
         if options.explain and candidates:
             terminal.say("", *check_table.network_lines(candidates))
@@ -42,7 +42,7 @@ def report_check(session: Session, options: argparse.Namespace) -> int:
 
 
 def check_result(session: Session) -> Result:
-    """Return what a check has found."""
+    """Return the result of a check."""
     view, verdict = session.view, session.verdict
     broken = own_failure(session)
     code: int
@@ -71,10 +71,10 @@ def report_run(
     session: RunSession, command: str, as_json: bool, dry_run: bool = False, wanted: Wishes = wishes.NONE
 ) -> int:
     """
-    Print how a run ended, or that it continues, remember it, and return the exit code.
+    Print how a run ended, or that it continues, record that, and return the exit code.
 
     Args:
-        wanted: What the user wants done after the end.
+        wanted: What the user requested for the end of the run.
     """
     result = run_result(session, command, dry_run)
     undone = [] if dry_run else _after(session, result, wanted)
@@ -86,13 +86,13 @@ def report_run(
 
 
 def run_result(session: RunSession, command: str, dry_run: bool = False) -> Result:
-    """Show how a run ended, or that it continues, remember it, and return it."""
+    """Show how a run ended, or that it continues, record that, and return it."""
     view, plan, final = session.view, session.plan, session.final
     code = _run_code(session, dry_run)
     data = _data(session, plan) if plan else None
     ended = _left(session) if session.detached else _status(code, "planned" if dry_run else "succeeded")
-    # Where Ansible died in the middle, it is not known here how the run ends.
-    # What an earlier command saw to the end stays.
+    # If Ansible died in the middle, it is unknown how the run ends.
+    # The record of an end that an earlier command saw is not changed.
     is_known = command == "attach" and session.record is not None and verdicts.has_ended(session.record)
     if session.record and not is_known and not (final is None and code == ExitCode.INTERNAL):
         session.remember(_ended(session, ended, code))
@@ -107,26 +107,26 @@ def run_result(session: RunSession, command: str, dry_run: bool = False) -> Resu
     if plan and data and not dry_run:
         _results(view, plan, data, ended)
     code = code or (ExitCode.INTERNAL if broken else code)
-    # One that was refused before its plan may have left a job.
+    # A run that was refused before its plan may still have a job.
     run_id = plan["run_id"] if plan else session.record.run_id if session.record else None
     status = "failed" if broken and code == ExitCode.INTERNAL else ended
     return cast(Result, view.masked(Result(command, status, code, run_id, data, view.errors, view.warnings)))
 
 
 def _after(session: RunSession, result: Result, wanted: Wishes) -> list[Problem]:
-    """Do what is wanted after the end, if this is the end; print and return what went wrong."""
+    """Do what was requested for the end, if this is the end; print and return what went wrong."""
     record = session.record
     if session.detached:
         found = wishes.not_yet(wanted, record.run_id if record else "")
     else:
-        # Where a check has failed, there is no record yet.
+        # If a check failed, there is no record yet.
         found = wishes.carry_out(wanted, result, record.name if record else session.wanted.get("madctl_name"))
     print_problems([], found)
     return found
 
 
 def own_failure(session: Session) -> list[Problem]:
-    """Return the problem that madctl itself failed while it listened, so it may not have shown everything."""
+    """Return a problem if madctl itself failed on an event, so that it may not have shown everything."""
     if session.broken is None:
         return []
     message = f"some events could not be shown: {session.broken.message}"
@@ -166,7 +166,7 @@ def _run_code(session: RunSession, dry_run: bool) -> int:
 
 
 def _error_text(final: dict[str, Any] | None) -> str:
-    """Return what the rank that failed first wrote into its error file."""
+    """Return the contents of the error file of the rank that failed first."""
     problems = final.get("problems") if final else None
     return str(problems[0].get("error") or "") if problems else ""
 
@@ -194,7 +194,7 @@ def _status(code: int, good: str) -> str:
 
 
 def _ended(session: RunSession, status: str, code: int) -> Record:
-    """Make the record of a run that ended, or that continues without this session."""
+    """Update the record of a run that ended, or that continues without this session."""
     record, final, now = session.record, session.final or {}, time.time()
     assert record is not None
     ended = final.get("ended", now)
@@ -210,7 +210,7 @@ def _ended(session: RunSession, status: str, code: int) -> Record:
 
 
 def _logs(session: RunSession) -> str:
-    """Write the command that shows the output of what failed first."""
+    """Return the command that shows the output of whatever failed first."""
     if session.record is None:
         return ""
     first = next(iter(session.view.errors), None)
@@ -230,6 +230,6 @@ def _data(session: RunSession, plan: dict[str, Any]) -> dict[str, Any]:
     found = {**data, **final.get("summary", {}), "restarts": restarts}
     found["attempts"] = max(len(restarts) + 1, record.attempts if record else 1)
     if record and record.began and record.attempts > 1 and "ended" in final:
-        # The nodes of the last attempt know nothing of the others.
+        # The nodes of the last attempt do not know about earlier attempts.
         found["duration_seconds"] = round(max(0.0, final["ended"] - record.began), 3)
     return found

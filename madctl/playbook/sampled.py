@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where samples of a run come from: its nodes, over agents of our own, or the files of a job of Slurm."""
+"""The source of a run's samples: its nodes, by our own agents, or the files of a Slurm job."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LOOK_SECONDS = 1.0
 
 
 class Source(Protocol):
-    """Keeps ``nodes`` up to date while its loop turns."""
+    """Keeps ``nodes`` up to date while its loop runs."""
 
     loop: Loop
     nodes: dict[str, Node]
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is something to show of every node."""
+        """Whether there is something to show for every node."""
 
     @property
     def is_over(self) -> bool:
@@ -41,11 +41,11 @@ class Source(Protocol):
 @contextmanager
 def source(record: Record) -> Iterator[Source]:
     """
-    Open the source of samples of a run.
+    Open the source of a run's samples.
 
     Raises:
-        UsageError: If there is none for such a run.
-        RunError: If its nodes cannot be asked.
+        UsageError: If there is none for this kind of run.
+        RunError: If its nodes cannot be reached.
     """
     if record.job is None:
         with Agents(Loop(), _ways(record)) as agents:
@@ -86,12 +86,12 @@ class _OfNodes(sampling.Sampling):
 
 
 def _is_name(host: str) -> bool:
-    """Return whether a name from a file of the job can be the beginning of that of a file."""
+    """Return whether a host name from a file of the job is safe as part of a file name."""
     return host.isprintable() and "/" not in host
 
 
 class _OfJob:
-    """The files that the nodes of a job write: the newest sample of each, some seconds old."""
+    """The files that the nodes of a job write, with the newest sample of each node, some seconds old."""
 
     def __init__(self, record: Record) -> None:
         self.loop = Loop()
@@ -101,7 +101,7 @@ class _OfJob:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is something to show: there will be no more at once."""
+        """Whether to show the samples now: waiting would not bring more of them soon."""
         return True
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which module carries out commands about a run, by the scheduler that it was given to; all of them have the same."""
+"""Choose the module for commands about a run in a job by its scheduler; all modules have the same functions."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from madctl.screen.view import View
 
 
 class Verbs(Protocol):
-    """What can be done with a run in a job."""
+    """The commands for a run in a job."""
 
     def stands(self, record: Record) -> tuple[Standing, Record]:
-        """Determine the state of a run; return that, and the record with its plan."""
+        """Determine the state of a run; return it, and the record with the plan."""
 
     def planned(self, record: Record) -> Record:
         """Return the record of a run with its plan, if there is one yet."""
 
     def stop(self, record: Record, is_forced: bool) -> Answer:
-        """Stop a run, and prove that nothing of it is left."""
+        """Stop a run, and verify that nothing of it is left."""
 
     def follower(self, record: Record, options: argparse.Namespace, view: View) -> RunSession:
         """Return the session that shows a run from its first byte, and follows it."""

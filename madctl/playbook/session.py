@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One interactive run of a playbook: the playbook in a thread, signals in the main thread."""
+"""One interactive run of a playbook: the playbook runs in a thread, signals go to the main thread."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Session:
         self.only_reads = False
         self.engine: Any = None
         self._order: bytes | None = None
-        # Called after each event; a program that imports madctl learns by it that its run has started.
+        # Called after each event; it tells programs that import madctl that their run has started.
         self.heard: Callable[[dict[str, Any]], None] = lambda _: None
-        self.hide: Callable[[list[str]], None] = lambda _: None  # what nodes have of their own may be secret
+        self.hide: Callable[[list[str]], None] = lambda _: None  # variables of single nodes may be secret
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -60,7 +60,7 @@ class Session:
         Run the playbook to its end.
 
         Args:
-            takes_signals: Whether signals are orders to it; only the main thread can take them.
+            takes_signals: Whether it handles signals as orders; only the main thread can.
         """
         listeners = self._kept_up(self.on_task), self._kept_up(self.on_event)
         with self.player(*listeners) as engine:
@@ -79,7 +79,7 @@ class Session:
             self.failure = self.failure or engine.failure
 
     def player(self, on_task: TaskListener, on_event: EventListener) -> Any:
-        """Return what plays the playbook, and tells the listeners of tasks and of events."""
+        """Return what runs the playbook and calls the listeners with tasks and events."""
         return ask.player(self.playbook, self.nodes, on_task, on_event)
 
     def _play(self) -> None:
@@ -87,15 +87,15 @@ class Session:
             self.engine.run(self.playbook, self.nodes, self.wanted)
         except MadctlError as error:
             self.failure = str(error)
-        except Exception as error:  # noqa: BLE001  the thread has no other way to report
+        except Exception as error:  # noqa: BLE001  a thread has no other way to report it
             terminal.trace(error)
             self.failure = unexpected(error).message
 
     def _kept_up(self, listener: Callable[..., None]) -> Callable[..., None]:
         """
-        Wrap a listener so that an error in it ends neither the calling thread nor later events.
+        Wrap a listener so that an error in it neither ends the calling thread nor blocks later events.
 
-        The run itself does not depend on madctl, and its end must still be received.
+        The run itself does not depend on madctl, whose listeners must still receive its end.
         """
 
         def listen(*news: Any) -> None:
@@ -115,18 +115,18 @@ class Session:
         self.obey(DETACH if number != signal.SIGINT else (STOP, KILL, DETACH)[min(self.interrupts, 3) - 1])
 
     def obey(self, order: bytes) -> None:
-        """Stop the run, kill it, or leave it alone; also before there is anything to stop."""
+        """Stop the run, kill it, or detach from it, even if nothing has started yet."""
         self.interrupted, self._order = True, order
         if self.engine is None:
             return
-        # A screen that takes nothing must not delay it.
+        # Send it before printing: a blocked terminal must not delay it.
         sent = self.engine.stop(order, leaving=order == DETACH)
         self.view.interrupted(order)
         if not sent:
             self.engine.cancel()
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Process an event of a node, or one of the conductor about all nodes."""
+        """Process an event of a node, or of the conductor about all nodes."""
         if is_forged(event):
             return
         if event["event"] == events.PROBED:
@@ -151,7 +151,7 @@ class Session:
         if ".multinode." in action and result.get("msg") and not result.get("problem") and "problems" not in result:
             self.failure = str(result["msg"])
         elif "failed" in result and result["failed"]:
-            # The last line of a package manager; the role tries another way, and the check decides.
+            # Keep the last line of a package manager; the role tries another way, and the check decides.
             words = str(result.get("stderr") or result.get("msg") or "").strip().splitlines()
             self.said[host] = words[-1] if words else "it failed"
         if action.endswith(("multinode.rendezvous", "multinode.run_launch")) and "checks" in result:
@@ -160,26 +160,26 @@ class Session:
             self.view.errors = [self._explained(to_problem(entry)) for entry in result.get("problems", [])]
 
     def _explained(self, problem: Problem) -> Problem:
-        """Add why net-tools could not be installed where that was tried."""
+        """Add why net-tools could not be installed, if that was tried."""
         if problem.code != "NET_TOOLS_MISSING" or problem.host not in self.said:
             return problem
         return replace(problem, message=f"{problem.message}; installing it: {self.said[problem.host]}")
 
     def check_code(self) -> ExitCode:
-        """Return the exit code of everything before a start."""
+        """Return the exit code for problems before the start."""
         found = [problem.code for problem in self.view.errors]
         return codes.exit_code_of(found) if found else ExitCode.INTERNAL
 
 
 class RunSession(Session):
-    """A launch, or an attachment to one: it has a run, and an end."""
+    """A launch, or an attachment to one: a session that has a run with an end."""
 
     playbook = "launch"
 
     def __init__(self, nodes: Targets, wanted: dict[str, Any], view: View, record: Record | None = None) -> None:
         super().__init__(nodes, wanted, view)
         self.record = record
-        # What the user typed, as a record keeps it.
+        # The typed options, as the record keeps them.
         self.typed: dict[str, Any] | None = None
         self.is_forgotten = False
         self._attached = record is not None
@@ -187,7 +187,7 @@ class RunSession(Session):
         self.keeper = run_story.Keeper(time.time())
 
     def run(self, takes_signals: bool = True) -> None:
-        """Run the playbook to its end, and keep what happened."""
+        """Run the playbook to its end, and keep the run's story."""
         try:
             super().run(takes_signals)
         finally:
@@ -195,12 +195,12 @@ class RunSession(Session):
 
     @property
     def plan(self) -> dict[str, Any] | None:
-        """The plan of the run, made now or remembered."""
+        """The plan of the run, a new one or that of the record."""
         return self.record.plan if self.record and self.judged is None else super().plan
 
     @property
     def started(self) -> bool:
-        """Whether anything ran at all."""
+        """Whether anything was started."""
         spread = self.final.get("summary", {}).get("start_spread_seconds") if self.final else None
         # An attached session may end before all nodes reported their start.
         return self.final is not None and (self._attached or spread is not None)
@@ -211,9 +211,9 @@ class RunSession(Session):
         return bool(self.final and self.final.get("detached") and self.started)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Remember the new plan when a run is started again."""
+        """Process an event; record the new plan when a run is restarted."""
         if (self.keeper.reads or not self.only_reads) and run_story.is_kept(event) and not is_forged(event):
-            # What a job tells again later has its own times.
+            # Events that are read from a job later carry their own times.
             now = None if self.record and self.record.job else time.time()
             self.keeper.take(self.view.masked(event), now)
         if event["event"] == events.RESTART and self.record and not is_forged(event):
@@ -221,13 +221,13 @@ class RunSession(Session):
         super().on_event(event, payload)
 
     def restarted(self, record: Record, plan: dict[str, Any]) -> None:
-        """Remember where a run is that is started again."""
+        """Record the nodes of a run that was restarted."""
         self.remember(record_store.restarted(record, plan))
 
     def planned(self, without_ifconfig: list[str]) -> None:
-        """Remember the run before anything of it starts."""
+        """Record the run before anything starts."""
         if self.plan and not self.wanted.get("madctl_dry_run"):
-            # First of all, so that the run can be found even if madctl is killed now.
+            # Do this first, so that the run can be found even if madctl is killed now.
             ways = reach.keep(self.nodes, self.ways)
             name, note = self.wanted.get("madctl_name"), self.wanted.get("madctl_note")
             made = record_store.create(self.plan, self.nodes, self.wanted["madctl_work"], ways, name, note)
@@ -246,24 +246,24 @@ class RunSession(Session):
         if problem and not self.is_forgotten:
             self.view.notice(problem)
         self.is_forgotten = problem is not None
-        # What a job tells begins with its first attempt.
+        # The story of a job begins with its first attempt.
         self.keeper.begin(record.run_id, record.plan, 1 if record.job else record.attempts)
 
     def on_task(self, action: str, host: str, result: dict[str, Any]) -> None:
-        """Process the end of a run as well."""
+        """Process the result of a task, and the end of the run."""
         super().on_task(action, host, result)
         if result.get("planned"):
             self.judged = result
             for node in result["plan"]["nodes"]:
-                # The user's own variables never travel in a plan; a person who asks sees them.
+                # Plans never contain the user's variables; add them for the person who asked for the plan.
                 node["env"] = {**self.wanted["madctl_env"], **node["env"], **self._own(node)}
         elif action.endswith(("run_launch", "run_logs")) and "exit_code" in result:
-            # Without an exit code it is how the action ended, not how the run did.
+            # A result without an exit code says how the action ended, not how the run did.
             self.final = result
             if "checks" not in result:
                 self.view.errors = [to_problem(entry) for entry in result.get("problems", [])]
 
     def _own(self, node: dict[str, Any]) -> dict[str, Any]:
-        """Return the variables that a host file gives to one node."""
+        """Return the variables that a host file sets for one node."""
         known = group_of(self.nodes.inventory)["hosts"].get(node["host"], {}).get(OWN_ENV, {})
         return {name: value for name, value in known.items() if node["env"].get(name) == MARK}

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: what this machine remembers of them, and what their nodes say."""
+"""Runs: their records on this machine, and the answers of their nodes."""

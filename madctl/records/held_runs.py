@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Runs as their nodes know them, beside what this machine remembers of runs.
+Runs as their nodes know them, as opposed to their records on this machine.
 
-The records here are a cache. The answers of nodes are enough to write the record of a run again, once all of
+Records on this machine are a cache: the answers of nodes suffice to write the record of a run again, once all of
 its nodes are known.
 """
 
@@ -20,7 +20,7 @@ from madctl.records.run_record import Record, sound
 
 @dataclass(frozen=True)
 class HeldRun:
-    """One run, from all nodes that have a part of it; ``names`` are None for nodes that were not asked."""
+    """One run, from the answers of its nodes; ``names`` has None for nodes that were not asked."""
 
     run_id: str
     parts: dict[str, dict[str, Any]]
@@ -34,7 +34,7 @@ class HeldRun:
 
     @property
     def not_asked(self) -> list[str]:
-        """The nodes that the run has besides those that were asked, by the names that it was launched with."""
+        """The nodes of the run that were not asked, by their names at the launch."""
         hosts = self.described["hosts"] if self.described else []
         return [host for host, name in zip(hosts, self.names, strict=True) if name is None]
 
@@ -61,21 +61,21 @@ class HeldRun:
         try:
             return sound(verdicts.updated(record, self.verdict, time.time()))
         except ValueError:
-            return None  # No node is trusted with the records of this machine.
+            return None  # Nodes are not trusted, so their answers are validated.
 
     @property
     def name(self) -> str | None:
-        """What its user calls it."""
+        """The user's name for the run."""
         return self.described.get("name") if self.described else None
 
     @property
     def verdict(self) -> verdict.Verdict:
-        """Its state, by the nodes that were asked."""
+        """The state of the run, according to the nodes that were asked."""
         return verdict.of_parts(self.parts)
 
 
 def held(nodes: dict[str, Any], targets: Targets) -> list[HeldRun]:
-    """Combine the answers of nodes about their runs; the latest comes last."""
+    """Combine the answers of nodes about their runs, oldest run first."""
     parts: dict[str, dict[str, dict[str, Any]]] = {}
     for host in targets.names:
         for run in nodes.get(host, {}).get("runs", []):
@@ -92,7 +92,7 @@ def _held(run_id: str, parts: dict[str, dict[str, Any]], asked: tuple[str, ...])
         said = part["described"]
         if said and said["hosts"] == described["hosts"]:
             by_rank.setdefault(said["node_rank"], host)
-    # A node may have been asked by another name than at the launch; one without a part has only its old name.
+    # A node may have been asked under another name than at the launch; if it has no part, only its old name is known.
     names: list[str | None] = []
     for rank, host in enumerate(described["hosts"]):
         name = by_rank.get(rank, host if host in asked else None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What this machine remembers about runs, one file per run: enough to reach its nodes again from a later shell.
+The records of runs on this machine, one file per run: enough to reach its nodes again from another shell.
 
-A cache: the nodes are the truth. A record that cannot be written harms no run, but the user must know.
+They are a cache: the nodes are authoritative. A record that cannot be written harms no run, but the user must know.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def directory() -> Path:
 
 def prepare() -> None:
     """
-    Make sure that a run can be remembered, before it is launched.
+    Make sure that a run can be recorded, before it is launched.
 
     Raises:
-        UsageError: If the directory cannot be made, or takes no file.
+        UsageError: If the directory cannot be created or written to.
     """
     partial = directory() / f".probe.{_own()}"
     try:
@@ -85,17 +85,17 @@ def _hosts(plan: dict[str, Any]) -> list[str]:
 
 
 def results(run_id: str) -> Path:
-    """Return the file with the results of models of all nodes."""
+    """Return the path of the file with the model results of all nodes."""
     return directory() / f"{run_id}.perf.csv"
 
 
 def diff(run_id: str) -> Path:
-    """Return the file with the difference of a run's code to its commit."""
+    """Return the path of the file with the difference between a run's code and its commit."""
     return directory() / f"{run_id}.diff"
 
 
 def save_diff(run_id: str, content: bytes) -> Problem | None:
-    """Write the difference of a run's code to its commit, if there is any."""
+    """Write the difference between a run's code and its commit, if there is any."""
     try:
         if content:
             _write(diff(run_id), content)
@@ -121,13 +121,13 @@ def save(record: Record) -> Problem | None:
 
 
 def _own() -> str:
-    """Return what no other process or thread calls its files meanwhile."""
+    """Return a suffix for file names that no other process or thread uses at the same time."""
     return f"{os.getpid()}.{threading.get_ident()}"
 
 
 def update(record: Record) -> tuple[Record, Problem | None]:
     """
-    Write what was found out about a run, but never over its end, which another command may have seen meanwhile.
+    Write an updated record, but never overwrite the end of a run, which another command may have recorded.
 
     Returns:
         The record as it is now, and a problem if it could not be written.
@@ -154,12 +154,12 @@ def _write(path: Path, content: str | bytes) -> None:
 
 
 def story(run_id: str) -> Path:
-    """Return the file with what happened in a run and when."""
+    """Return the path of the file with a run's story: what happened, and when."""
     return directory() / f"{run_id}.story"
 
 
 def forget(record: Record) -> None:
-    """Remove a record, and what is beside it."""
+    """Remove a record, and the files beside it."""
     (directory() / f"{record.run_id}.json").unlink(missing_ok=True)
     for path in (story(record.run_id), diff(record.run_id)):
         path.unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def forget(record: Record) -> None:
 
 def names() -> list[str]:
     """
-    List the runs that are remembered, oldest first; their names sort by time.
+    List the IDs of recorded runs, oldest first; they sort by time.
 
     Raises:
         UsageError: If the directory cannot be read.
@@ -184,7 +184,7 @@ def names() -> list[str]:
 
 
 def known() -> tuple[list[Record], list[Problem]]:
-    """Read all records, the oldest first; all unreadable ones are one problem."""
+    """Read all records, oldest first; report all unreadable ones as one problem."""
     found: list[Record] = []
     broken: list[Problem] = []
     for name in names():
@@ -202,7 +202,7 @@ def load(run_id: str | None) -> Record:
     """
     Find a run by its ID, its name, the beginning of its ID, or ``-1`` for the latest and ``-2`` for the one before.
 
-    Without any of them it is the latest. A name means the newest run that has it.
+    Without an argument, it is the latest run. A name means the newest run that has it.
 
     Raises:
         UsageError: If there is no such run, or several, or its record cannot be read.
@@ -229,14 +229,14 @@ def load(run_id: str | None) -> Record:
 
 
 def called(name: str) -> Record | None:
-    """Return the newest run that has a name."""
+    """Return the newest run with a name, if there is one."""
     if not RUN_NAME.fullmatch(name):
         return None
     return next((record for record in reversed(known()[0]) if record.name == name), None)
 
 
 def _chosen(present: Sequence[str], run_id: str) -> list[str]:
-    """Choose the run with that ID, otherwise those that begin with it; a run and its restarts count as one."""
+    """Return the run with that ID, otherwise those whose IDs begin with it; a run and its restarts count as one."""
     if run_id in present:
         return [run_id]
     found = [name for name in present if run_id and name.startswith(run_id)]
@@ -249,14 +249,14 @@ def read(run_id: str) -> Record:
     Read the record of a run.
 
     Raises:
-        UsageError: If it is not a record, with its path.
+        UsageError: If it is not a valid record; the message has its path.
     """
     path = directory() / f"{run_id}.json"
     try:
         text, is_own = _content(path)
         record = run_record.parsed(run_id, text)
-        # A way to a node is a command line of this machine, and so are a configuration that names plugins, or programs,
-        # and what is launched again.
+        # Ways to nodes, configurations that name plugins or programs, and the options of a rerun all lead to command
+        # lines on this machine, so they are taken only from a file that nobody else can have written.
         job = record.job and {key: value for key, value in record.job.items() if key not in ("conf", "kubeconfig")}
         return record if is_own else replace(record, ways=None, job=job, typed=None)
     except (OSError, ValueError) as error:
@@ -265,7 +265,7 @@ def read(run_id: str) -> Record:
 
 
 def _content(path: Path) -> tuple[bytes, bool]:
-    """Read a regular file, and return whether only this user can have written it."""
+    """Read a regular file; return its content, and whether only this user can have written it."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):

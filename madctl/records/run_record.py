@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One run as this machine remembers it, and how it is read back from a file that may be damaged.
+The record of one run on this machine, and its parser, which expects that the file may be damaged.
 
-No value of the user's environment is in it.
+It contains no values of the user's environment.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from madctl.nodes import reach
 from madctl.nodes.inventory import GROUP, Targets, group_of, narrowed, wrong_login
 
 SCHEMA = 1
-# An ID becomes a file name, and neither a node nor a file is trusted with paths of this machine.
+# An ID becomes a file name, and neither nodes nor files are trusted with paths of this machine.
 RUN_ID = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
-# Empty while it is being submitted.
+# Empty while the job is being submitted.
 JOB_ID = re.compile(r"[0-9]{0,20}|madctl-[a-z0-9.-]{1,56}")
-_LATEST = 1e11  # seconds since the epoch that a calendar still knows
-_MOST = 64 << 20  # of anything; the file has a bound
+_LATEST = 1e11  # seconds since the epoch; calendar functions accept no later time
+_MOST = 64 << 20  # of anything: the file is limited to this size
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run: how to reach its nodes, what was planned, and how it ended as far as this machine saw."""
+    """One run: how to reach its nodes, what was planned, and how it ended, as far as this machine saw it."""
 
     run_id: str
     created: float
@@ -61,10 +61,10 @@ class Record:
     exit_code: int | None = None
     # How Ansible reached its nodes; see ``nodes.reach``.
     ways: dict[str, Any] | None = None
-    # What the user calls it, and says about it.
+    # The user's name for it, and note about it.
     name: str | None = None
     note: str | None = None
-    # When the first attempt began and the last one ended, and when it was last known to run; seconds since the epoch.
+    # When the first attempt began, the last one ended, and the run was last known to run; seconds since the epoch.
     began: float | None = None
     ended: float | None = None
     seen: float | None = None
@@ -72,32 +72,32 @@ class Record:
     cause: str | None = None
     attempts: int = 1
     # The job of a scheduler that the run is in: ``on``, its ``id``, the ``place`` of its files, and ``conf``, the
-    # configuration of its cluster, if that is not the usual one. Where it was submitted on another machine, ``login``
-    # says how that is reached, as ``targets`` does for nodes, and the files are there. In a cluster of Kubernetes it
-    # has a ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
+    # configuration of its cluster, if that is not the default. If it was submitted on another machine, which then has
+    # the files, ``login`` says how to reach that, as ``targets`` does for nodes. In a Kubernetes cluster it has a
+    # ``namespace`` instead, and the ``kubeconfig`` and the ``context`` if the user named them.
     job: dict[str, Any] | None = None
-    # What was typed: ``options``, each with its values, the words of the ``work``, what is ``withheld`` because it may
-    # be a secret, and the ``directory``; see ``request.typed``. None where it was not madctl that launched it.
+    # The command line: ``options``, each with its values, the words of the ``work``, what is ``withheld`` because it
+    # may be a secret, and the ``directory``; see ``request.typed``. None if the run was not launched by madctl.
     typed: dict[str, Any] | None = None
     # The code that was sent to its nodes: the identity of its ``tree``, the ``dir`` it comes from, its ``files`` and
-    # ``bytes``, and where git knows it ``commit``, ``branch``, and whether it is ``dirty``.
+    # ``bytes``, and, from git, its ``commit``, its ``branch``, and whether it is ``dirty``.
     code: dict[str, Any] | None = None
 
     def reach(self) -> Targets:
         """Return the nodes as commands take them."""
         found = self.targets
-        # The record keeps spares, too, but a command is for the nodes that the run is on.
+        # The record also has spares, but commands are for the nodes on which the run is.
         inventory = narrowed(found["inventory"], found["names"])
         return Targets(tuple(found["names"]), inventory, tuple(found["sources"]), reach=self.ways)
 
     @property
     def shown_job(self) -> dict[str, Any]:
-        """What is shown of its job: a login node by name, without how that is reached."""
+        """Its job as shown to users: a login node only by name, without how it is reached."""
         job = self.job or {}
         return {**job, "login": job["login"]["names"][0]} if job.get("login") else job
 
     def base(self) -> dict[str, str]:
-        """Return the parent of the run directories as a variable of the roles, if it is not the usual one."""
+        """Return the parent of the run directories as a variable of the roles, unless it is the default."""
         places = {os.path.dirname(node.get("run_dir") or "") for node in self.plan["nodes"]}
         own = {place for place in places if place and not is_usual_base(place)}
         return {"madctl_run_dir": own.pop()} if len(own) == 1 else {}
@@ -113,7 +113,7 @@ def parsed(run_id: str, content: bytes) -> Record:
     Parse a record.
 
     Raises:
-        ValueError: If it is not the record of that run, with what is wrong.
+        ValueError: If it is not the record of that run; the message says what is wrong.
     """
     try:
         data = json.loads(content)
@@ -137,20 +137,20 @@ def parsed(run_id: str, content: bytes) -> Record:
 
 def sound(record: Record) -> Record:
     """
-    Return a record whose parts are what they should be.
+    Return a record if all its parts are valid.
 
     Raises:
-        ValueError: If one is not, with its name.
+        ValueError: If a part is invalid; the message has its name.
     """
     for name, shape in _SHAPES.items():
         if not shape(getattr(record, name)):
             raise ValueError(f"its {name} is invalid")
     names, plan, inventory = record.targets["names"], record.plan, record.targets["inventory"]
     hosts = group_of(inventory)["hosts"]
-    # A job that waits has no nodes yet.
+    # A waiting job has no nodes yet.
     least = 0 if record.job else 1
     is_reached = len(hosts.keys() & set(names)) == len(names) >= least and wrong_login(inventory) is None
-    # A run that was restarted has a number after its ID.
+    # The plan of a restarted run has a number after the run's ID.
     is_planned = f"{plan['run_id']}.".startswith(f"{record.run_id}.")
     if not (is_reached and is_planned and [node["host"] for node in plan["nodes"]] == names):
         raise ValueError("its plan and its targets do not match")
@@ -158,7 +158,7 @@ def sound(record: Record) -> Record:
 
 
 def _text(value: Any) -> bool:
-    """Return whether a value is a text, with any characters: what is shown is made harmless elsewhere."""
+    """Return whether a value is a text; it may contain any characters, because output is made harmless elsewhere."""
     return isinstance(value, str)
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What happened in a run and when, as this machine saw it: kinds of events and times, beside the record of the run.
+The story of a run, beside its record: what happened, and when, as this machine saw it.
 
-No output of the job and no value of its environment is in it. It is bounded, one object per line, and read back from a
-file that may be damaged. A run that nobody followed has none, and a story that cannot be written harms no run.
+It contains no output of the job and no values of its environment. Its size is limited, it has one object per line, and
+its parser expects that the file may be damaged. A run that was never followed has none, and failing to write one harms
+no run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 from madctl.records import record_store
 
 MOST_BYTES = 256 << 10
-# What ranks do is also in the files of their nodes; the rest of the room is for what only this machine knows.
+# Events of ranks are also in the files of their nodes; the remaining space is for what only this machine knows.
 _MOST_OF_RANKS = 192 << 10
 _LINE_BYTES = 64 << 10
 _TEXT = 400
@@ -45,7 +46,7 @@ _short, _name = text(_TEXT), text(256)
 _ended: dict[str, Shape] = {"exit_code": _code, "signal": maybe(whole(0, 128)), "oom": truth, "stopping": truth}
 _problem = fields({"code": _name, "host": maybe(_name), "message": _short}, {"remedy": maybe(_short), "rank": _rank})
 _groups = listed(fields({"hosts": listed(_name, 1 << 17), "row": mapped(anything, 64)}), 64)
-# The kinds that are kept, and what of each.
+# The kinds of events that are kept, and the fields of each.
 _KEPT: dict[str, dict[str, Shape]] = {
     events.PROBED: {"answered": truth},
     events.PLANNED: {
@@ -78,7 +79,7 @@ _KEPT: dict[str, dict[str, Shape]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One event: when it happened by the clock of this machine, in which attempt, and the fields that are kept."""
+    """One event: when it happened by this machine's clock, in which attempt, and the fields that are kept."""
 
     at: float
     attempt: int
@@ -86,13 +87,13 @@ class Entry:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What two copies of the same event have in common, however they came here."""
+        """A key that is the same for all copies of an event, however they were received."""
         seq, host, rank = (self.event.get(name) for name in ("seq", "host", "rank"))
         return (self.attempt, host, seq) if seq else (self.attempt, host, self.event["event"], rank, round(self.at, 1))
 
 
 class Notes:
-    """Makes entries of events as they come, and counts attempts; knows by how much the clocks of nodes are ahead."""
+    """Makes entries from events as they arrive, counts attempts, and corrects for the offsets of nodes' clocks."""
 
     def __init__(self, plan: Mapping[str, Any] | None = None, attempt: int = 1) -> None:
         self._offsets = _offsets(plan or {})
@@ -100,15 +101,15 @@ class Notes:
 
     def take(self, event: Mapping[str, Any], now: float | None) -> Entry | None:
         """
-        Return the entry of an event; None if it is of a kind that is not kept, or nothing says when it happened.
+        Return the entry for an event; None if its kind is not kept, or if its time is unknown.
 
         Args:
-            now: The time; None where events come later than they happened.
+            now: The current time; None if events arrive later than they happened.
         """
         if event["event"] in (events.RESTART, events.PLANNED):
             if not event.get("plan"):
-                return None  # It was refused, or waits for net-tools.
-            # A scheduler that starts a job again has it planned again.
+                return None  # The launch was refused, or waits for net-tools.
+            # A job that its scheduler requeues is planned again.
             self._attempt += bool(self._plans) or event["event"] == events.RESTART
             self._plans += 1
             self._offsets = {**self._offsets, **_offsets(event["plan"])}
@@ -120,13 +121,13 @@ class Notes:
         heard = event["at"] if now is None and second(event.get("at")) else now
         if there is not None and second(there):
             at = float(there) - self._offsets.get(event.get("host", ""), 0.0)
-            # The difference of two clocks is not known exactly, but nothing is heard of before it happens.
+            # Clock offsets are not known exactly, but an event cannot arrive before it happens.
             return at if heard is None else min(at, heard)
         return heard
 
 
 def is_kept(event: Mapping[str, Any]) -> bool:
-    """Return whether an event is of a kind that is kept."""
+    """Return whether events of this kind are kept."""
     return event["event"] in _KEPT
 
 
@@ -135,7 +136,7 @@ def _offsets(plan: Mapping[str, Any]) -> dict[str, float]:
 
 
 def kept(event: Mapping[str, Any], at: float, attempt: int) -> Entry | None:
-    """Return the entry of an event, without fields that are not kept or not what they should be."""
+    """Return the entry for an event, without fields that are invalid or not kept."""
     shapes = _KEPT.get(event["event"]) if type(event.get("event")) is str else None
     if shapes is None or not (second(at) and whole(1, 1 << 20)(attempt)):
         return None
@@ -146,7 +147,7 @@ def kept(event: Mapping[str, Any], at: float, attempt: int) -> Entry | None:
 
 
 def _bounded(value: Any) -> Any:
-    """Return a value with texts that are not too long."""
+    """Return a value with long texts cut."""
     if isinstance(value, str):
         return cut(value, _TEXT)
     if isinstance(value, list):
@@ -159,7 +160,7 @@ def _bounded(value: Any) -> Any:
 
 
 def read(run_id: str) -> list[Entry]:
-    """Read the story of a run, without lines that are not what they should be; nothing if there is none."""
+    """Read the story of a run, without invalid lines; nothing if there is none."""
     with contextlib.suppress(OSError):
         descriptor = os.open(record_store.story(run_id), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(descriptor, "rb") as stream:
@@ -177,9 +178,9 @@ def _parsed(data: bytes) -> Iterator[Entry]:
 
 
 class Keeper:
-    """Writes the story of one run while it is followed; what happens before the run has a record waits for that."""
+    """Writes the story of one run while it is followed; entries wait until the run has a record."""
 
-    # Whether it also takes what is only read.
+    # Whether it also takes the events of sessions that only read.
     reads = False
 
     def __init__(self, began: float) -> None:
@@ -191,7 +192,7 @@ class Keeper:
         self._known: set[tuple[Any, ...]] = set()
 
     def begin(self, run_id: str, plan: Mapping[str, Any], attempt: int) -> None:
-        """Write from now on, after what is there already."""
+        """Begin to write, after existing entries."""
         if self._waiting is None:
             return
         waiting, self._waiting = self._waiting, None
@@ -209,7 +210,7 @@ class Keeper:
 
     def take(self, event: Mapping[str, Any], now: float | None) -> None:
         """
-        Add an event, unless it is of a kind that is not kept, or known, or there is no room for it.
+        Add an event, unless its kind is not kept, it is already known, or there is no space for it.
 
         Args:
             now: See ``Notes.take``.
@@ -217,9 +218,9 @@ class Keeper:
         if not is_kept(event):
             return
         if event["event"] == events.READY and now is not None and not self._is_launch:
-            return  # A run that is followed again was ready long ago.
+            return  # A run to which we attach was ready long ago.
         if event["event"] == events.PLANNED and now is not None:
-            # A job may have waited for long before anything began.
+            # A job may have waited in the queue for a long time.
             event = {**event, "since": self._began}
         entry = self._notes.take(event, now)
         if entry is None:
@@ -246,7 +247,7 @@ class Keeper:
             self.close()
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Stop writing."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(OSError):
@@ -259,7 +260,7 @@ def _line(entry: Entry) -> bytes:
 
 
 class Collector(Keeper):
-    """Takes the story of a run that is read, and writes nothing."""
+    """Collects the story of a run that is only read, and writes nothing."""
 
     reads = True
     _MOST = 1 << 18
@@ -273,7 +274,7 @@ class Collector(Keeper):
         """Do nothing: no record is written."""
 
     def take(self, event: Mapping[str, Any], now: float | None) -> None:
-        """Keep an event that has a time; it may have come much later than it happened."""
+        """Keep an event if it has a time; it may arrive much later than it happened."""
         del now
         entry = self._notes.take(event, None)
         if entry is not None and len(self.entries) < self._MOST:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run: what this machine saw of it, together with what its nodes say; pure."""
+"""The state of a run, from its record on this machine and the answers of its nodes. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ve
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict import GOING, UNKNOWN, Verdict
 from madctl.records.run_record import Record
 
-# A run is remembered before its nodes have anything of it.
+# A run is recorded before its nodes have any files of it.
 _STARTING_SECONDS = 120.0
 
 
 def judged(record: Record, nodes: Mapping[str, Any]) -> Verdict:
-    """Judge a run by the answers of its nodes, and by what this machine saw, which followed it to its end."""
+    """Judge a run by the answers of its nodes, and by its record, if this machine followed it to its end."""
     return joined_with(record, verdict.of_nodes(record.plan, nodes, record.cause))
 
 
 def joined_with(record: Record, found: Verdict) -> Verdict:
-    """Join the verdict of the nodes of a run with what this machine saw."""
+    """Combine the verdict from the nodes of a run with its record."""
     if record.attempts > 1:
-        # The nodes of the last attempt know nothing of the others.
+        # The nodes of the last attempt do not know about earlier attempts.
         found = found._replace(began=None)
     if not has_ended(record):
         return found
@@ -45,7 +45,7 @@ def joined_with(record: Record, found: Verdict) -> Verdict:
 
 
 def remembered(record: Record) -> Verdict:
-    """Return what this machine saw of a run."""
+    """Return the verdict in the record of a run."""
     return Verdict(record.status, record.cause, None, record.began, record.ended, record.exit_code)
 
 
@@ -55,7 +55,7 @@ def has_ended(record: Record) -> bool:
 
 
 def updated(record: Record, found: Verdict, now: float) -> Record:
-    """Return the record with what all of its nodes said; a line of the job's output is not kept."""
+    """Update a record from the answers of all its nodes; the job's output is not recorded."""
     if has_ended(record):
         return record
     began = record.began or found.began
@@ -68,7 +68,7 @@ def updated(record: Record, found: Verdict, now: float) -> Record:
 
 
 def described(record: Record, found: Verdict, now: float) -> dict[str, Any]:
-    """Describe a run and its state, as commands print it."""
+    """Describe a run and its state, as commands print them."""
     return {
         "run_id": record.run_id,
         "name": record.name,

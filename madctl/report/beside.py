@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page beside what ``madctl collect`` fetched."""
+"""The page beside the files that ``madctl collect`` fetched."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NAME = "report" + writing.SUFFIX
 
 def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[str | None, list[Problem]]:
     """
-    Write a page into a directory; return where it is, or why it could not be written, which stops nothing.
+    Write a page into a directory; return its path, or why it could not be written, which stops nothing.
 
     Args:
-        silent: Nodes that have just not answered.
+        silent: Nodes that just failed to answer.
     """
     try:
         place = writing.place(os.path.join(directory, NAME))
@@ -28,10 +28,10 @@ def write(record: Record, directory: str, silent: Sequence[str] = ()) -> tuple[s
             return None, [Problem("DEST_IN_USE", message, remedy="madctl report --to FILE writes it elsewhere")]
         writing.write(place, page.render(gathering.gather(record, silent)))
     except RunError:
-        raise  # It was interrupted.
+        raise  # interrupted
     except MadctlError as error:
         return None, list(error.problems)
-    except Exception as error:  # noqa: BLE001  what was collected is there all the same, and must be reported
+    except Exception as error:  # noqa: BLE001  the collected files exist nevertheless, and must be reported
         terminal.trace(error)
         return None, [unexpected(error)]
     return place, []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The output that a session reads of a run, kept for a page instead of shown: the last lines of each log."""
+"""The output that a session reads from a run: the last lines of each log, kept for a page instead of shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from madctl.report.facts import Log
 from madctl.screen.log_view import STREAMS, Form, LogView
 from madctl.screen.merging import LogLine
 
-# Of one log; a page has room for much less of most of them.
+# Per log; a page has space for much less of most logs.
 MOST_LINES, _MOST_CHARACTERS = 1000, 256 << 10
 
-Source = tuple[str, str, str]  # host, rank or nothing, stream
+Source = tuple[str, str, str]  # host, rank or empty, stream
 
 
 class Ear(LogView):
-    """Listens to the reading of a run."""
+    """Receives the events of a session that reads a run."""
 
     def __init__(self, names: Sequence[str], plan: Any) -> None:
         """
@@ -28,13 +28,13 @@ class Ear(LogView):
 
         Args:
             names: All nodes of the run.
-            plan: That of the run, with the nodes that are read.
+            plan: The plan of the run, with the nodes that are read.
         """
         self._tails: dict[Source, _Tail] = {}
         super().__init__(names, plan, Form(with_times=True), EVERYTHING)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:
-        """Keep what output there is in one event."""
+        """Keep the output in one event."""
         with self._lock:
             if event["event"] in (events.LOG, events.SKIPPED):
                 self._begin_log(event)
@@ -53,7 +53,7 @@ class Ear(LogView):
         self._tails.setdefault((line.host, line.rank, line.stream), _Tail()).add(line.text)
 
     def logs(self) -> list[Log]:
-        """Return the end of each log, of all that have any."""
+        """Return the end of each log that is not empty."""
         with self._lock:
             return [
                 Log(*source, lines=tuple(tail.lines), is_cut=tail.is_cut)

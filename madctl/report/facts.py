@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a report is made of: plain data, gathered once."""
+"""The facts for a report: plain data, gathered once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from madctl.records.run_story import Entry
 
 @dataclass(frozen=True)
 class Log:
-    """The end of one log; ``rank`` is empty for that of a runner or a command."""
+    """The end of one log; ``rank`` is empty for the log of a runner or a command."""
 
     host: str
     rank: str
@@ -25,22 +25,22 @@ class Log:
 
     @property
     def source(self) -> str:
-        """Whose log it is."""
+        """The node and rank that wrote the log."""
         return f"{self.host} rank {self.rank}" if self.rank else self.host
 
     @property
     def amount(self) -> str:
-        """How much of it is here."""
+        """How much of the log is shown."""
         return f"{'last ' if self.is_cut else ''}{count(len(self.lines), 'line')}"
 
 
 @dataclass(frozen=True)
 class Facts:
     """
-    All that is known of a run at one moment.
+    Everything known about a run at one moment.
 
-    ``run`` is what ``madctl status`` says; ``host`` and ``rank`` are those of the first failure. ``nodes`` are the
-    answers of nodes by host. ``missing`` says what could not be found out, and why.
+    ``run`` is the output of ``madctl status``; ``host`` and ``rank`` are those of the first failure. ``nodes`` are the
+    answers of nodes by host. ``missing`` lists facts that are unavailable, and why.
     """
 
     record: Record

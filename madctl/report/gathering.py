@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask for all that is known of a run: its record, its story, its nodes or its job, and the ends of its logs."""
+"""Gather everything known about a run, from its record, its story, its nodes or its job, and the ends of its logs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from madctl.report.ear import MOST_LINES, Ear
 from madctl.report.facts import Facts, Log
 from madctl.screen.log_view import Form
 
-# Of all logs together; each gets its share, but not less than a person needs.
+# Of all logs together; each gets an equal share, but at least as many lines as a person needs.
 _LINES, _LEAST_LINES = 20_000, 40
 
 
 @dataclass(frozen=True)
 class _State:
-    """What was found out before the logs are read."""
+    """The facts that are gathered before the logs are read."""
 
     record: Record
     judged: Any
@@ -37,20 +37,20 @@ class _State:
 
 def gather(record: Record, silent: Sequence[str] = ()) -> Facts:
     """
-    Find out all that is known of a run; what cannot be found out is among what is missing.
+    Gather everything known about a run; whatever is unavailable is listed as missing.
 
     Args:
-        silent: Nodes that have just not answered, and are not asked again.
+        silent: Nodes that just failed to answer, and are not asked again.
 
     Raises:
-        RunError: If this was interrupted.
+        RunError: If the user interrupted this.
     """
     before, now = record, time.time()
     found = _in_job(record) if record.job else _on_nodes(record, silent)
     record = found.record
     if found.nodes and not found.missing:
         updated = verdicts.updated(record, found.judged, now)
-        # If it cannot be written, nodes are asked the next time as well.
+        # If it cannot be written, nodes are asked again next time.
         record = record_store.update(updated)[0] if updated != before else updated
     entries, logs, unread = _output(replace(found, record=record))
     about = verdicts.described(record, found.judged, now)
@@ -76,7 +76,7 @@ def _on_nodes(record: Record, silent: Sequence[str]) -> _State:
 
 
 def _without(record: Record, hosts: Sequence[str]) -> Record:
-    """Return a record of the other nodes alone."""
+    """Return the record without some of its nodes."""
     if not hosts:
         return record
     names = [name for name in record.targets["names"] if name not in hosts]
@@ -101,7 +101,7 @@ def _in_job(record: Record) -> _State:
 
 
 def _output(found: _State) -> tuple[list[Entry], list[Log], list[Problem]]:
-    """Read events and the ends of all logs, and more of that of the rank that failed first."""
+    """Read events and the ends of all logs, with more lines of the rank that failed first."""
     record, judged = found.record, found.judged
     if not record.plan["nodes"] or not record.job and not found.nodes:
         return [], [], []
@@ -116,7 +116,7 @@ def _output(found: _State) -> tuple[list[Entry], list[Log], list[Problem]]:
 
 
 def share(plan: Mapping[str, Any]) -> int:
-    """Return how many lines of each log are read."""
+    """Return how many lines of each log to read."""
     logs = 2 * (max(0, int(plan.get("world_size") or 0)) + len(plan["nodes"]))
     return max(_LEAST_LINES, min(MOST_LINES, _LINES // max(1, logs)))
 

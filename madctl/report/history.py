@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.verdict i
 from madctl.records.run_story import Entry
 from madctl.report.facts import Facts
 
-# How something ended, or that it has not, or that this is unknown.
+# How something ended, or that it has not ended, or that this is unknown.
 OK, FAILED, STOPPED, OPEN, UNKNOWN = "ok", "failed", "stopped", "open", "unknown"
 
 
@@ -34,7 +34,7 @@ class Part:
     """
     One node in one attempt.
 
-    ``stages`` are pairs of a name and when it was over, in order; ``gaps`` are times in which the node was silent.
+    ``stages`` are pairs of a name and the time of its end, in order; ``gaps`` are times when the node was silent.
     """
 
     host: str
@@ -50,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class History:
-    """All parts, and the bounds of their time; ``failed`` is when something failed first, by attempt."""
+    """All parts, and the times at which they begin and end; ``failed`` is the time of the first failure by attempt."""
 
     began: float
     ended: float
@@ -60,23 +60,23 @@ class History:
 
     @property
     def hosts(self) -> list[str]:
-        """All nodes that took part, in the order in which they did."""
+        """All nodes that took part, in the order of the parts."""
         return list(dict.fromkeys(part.host for part in self.parts))
 
 
 def entries_of(facts: Facts) -> list[Entry]:
-    """Return all entries in order of time, each once; of copies, the one that knows more."""
+    """Return all entries by time, each once; of several copies, the most complete one."""
     found: dict[tuple[Any, ...], Entry] = {}
     for entry in facts.entries:
         known = found.get(entry.key)
         if known is None or len(known.event) < len(entry.event):
             found[entry.key] = entry
-    # Of events at the same time, an end comes last.
+    # Among simultaneous events, an end comes last.
     return sorted(found.values(), key=lambda entry: (entry.at, entry.event["event"] == events.EXIT, repr(entry.key)))
 
 
 def of(facts: Facts, entries: Sequence[Entry]) -> History | None:
-    """Put together what happened; None if nothing is known of any time."""
+    """Put together what happened; None if there are no entries."""
     if not entries:
         return None
     goes = facts.run["status"] in GOING
@@ -113,7 +113,7 @@ def _begins(entries: Sequence[Entry], began: float) -> dict[int, float]:
 
 
 def _owners(facts: Facts) -> dict[str, range]:
-    """Return the ranks of each node of the last plan."""
+    """Return the ranks of each node in the last plan."""
     found, first = {}, 0
     for node in facts.record.plan["nodes"]:
         count = node.get("nproc_per_node")
@@ -188,7 +188,7 @@ def _lives(entries: Sequence[Entry], over: float, how: str) -> Iterator[RankLife
     for rank in sorted({*joined, *ends}):
         end = ends.get(rank)
         if end is None:
-            # A rank that ends because it was told to is not reported.
+            # Ranks that end because they were stopped are not reported.
             told = {OK: STOPPED, FAILED: STOPPED}.get(how, how)
             yield RankLife(rank, joined.get(rank), None if how == UNKNOWN else over, told)
         else:
@@ -201,7 +201,7 @@ def rank_end(event: Mapping[str, Any]) -> str:
         return FAILED
     if event.get("exit_code") == 0 and not event.get("signal"):
         return OK
-    # A launcher ends its other ranks so when one has failed.
+    # This is how a launcher ends its other ranks when one has failed.
     return STOPPED if event.get("stopping") or event.get("signal") == signal.SIGTERM else FAILED
 
 
@@ -223,7 +223,7 @@ def _gaps(entries: Iterable[Entry], over: float) -> Iterator[tuple[float, float]
 
 
 def _failures(facts: Facts, entries: Sequence[Entry]) -> Iterator[tuple[int, float]]:
-    """Yield by attempt when that failed which is named as its cause, or what failed first of all that did."""
+    """Yield the time of the first failure by attempt: the one named as its cause, otherwise the earliest."""
     causes: dict[int, tuple[Any, Any]] = {facts.record.attempts: (facts.host, facts.rank)}
     for entry in entries:
         after = entry.event.get("after")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A report as one HTML file that loads nothing, needs no JavaScript and stays below a size.
+A report as one HTML file that loads nothing, needs no JavaScript and stays below a size limit.
 
-All its text comes from files, nodes or jobs. Whatever the template writes is made harmless first: control
+Its text comes from files, nodes or jobs, so everything that the template writes is made harmless first: control
 characters and marks that change the direction of writing become visible escapes, and then HTML is escaped.
 """
 
@@ -22,7 +22,7 @@ from madctl.report.facts import Facts, Log
 
 MOST_BYTES = 2_000_000
 _MOST_OF_CAUSE = 256 << 10
-# What surrounds a log in the page.
+# The markup around a log in the page.
 _LOG_BYTES = 200
 _MANY_LOGS = 32
 
@@ -52,7 +52,7 @@ def render(facts: Facts) -> str:
 def _template() -> Any:
     import jinja2
 
-    # Nothing is computed here that could be computed in Python, and nothing is passed by unescaped.
+    # The template computes nothing that Python could compute, and nothing bypasses the escaping.
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -66,7 +66,7 @@ def _template() -> Any:
 
 def _harmless(value: Any) -> Any:
     if value is None or hasattr(value, "__html__"):
-        return value or ""  # What a macro returns was made of harmless texts.
+        return value or ""  # The output of a macro is already harmless.
     return harmless_lines(value) if isinstance(value, str) else value
 
 
@@ -106,7 +106,7 @@ _SEEN_HERE = (events.PROBED, events.PLANNED)
 
 
 def _fitting(facts: Facts, room: int) -> Iterator[Log]:
-    """Yield the ends of logs that fit, that of the first failure first; each of the others gets the same share."""
+    """Yield the ends of logs that fit, beginning with the first failure; all others get equal shares of the space."""
     first = next(iter(sections.cause_logs(facts)), None)
     order = {host: place for place, host in enumerate(facts.record.targets["names"])}
 
@@ -125,7 +125,7 @@ def _fitting(facts: Facts, room: int) -> Iterator[Log]:
 
 
 def _end(log: Log, room: int) -> tuple[list[str], int]:
-    """Return the last lines that fit, and how many bytes of a page they take."""
+    """Return the last lines that fit, and their size on the page in bytes."""
     kept: list[str] = []
     size = len(escape(harmless_lines(log.source)).encode())
     for line in reversed(log.lines):
@@ -138,7 +138,7 @@ def _end(log: Log, room: int) -> tuple[list[str], int]:
 
 
 def _grouped(logs: Sequence[Log]) -> list[LogGroup]:
-    """Put the logs of a node together where there are many; the first one stays first."""
+    """Group logs by node if there are many; the first one stays first."""
     if len(logs) <= _MANY_LOGS:
         return [LogGroup("", list(logs))] if logs else []
     groups: dict[str, list[Log]] = {}

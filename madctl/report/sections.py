@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sections of a page say, as plain texts and tables. Pure."""
+"""The sections of a page as plain texts and tables. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from madctl.records.run_story import Entry
 from madctl.report.facts import Facts, Log
 from madctl.report.history import History
 
-MOST_TEXT = 4000  # characters of what a user wrote
+MOST_TEXT = 4000  # characters of a user's text
 MOST_NODES = 512
-# Of what failed first, at the top of the page.
+# About the first failure, at the top of the page.
 LAST_LINES, _LEAST_LINES, _LONGEST = 14, 4, 500
 _STREAMS = ("stderr", "stdout")
 _NOTHING = "–"
@@ -40,7 +40,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The head of a page: a sign and a word for its state, and what came first."""
+    """The head of a page: a sign and a word for the state of the run, and its first failure."""
 
     kind: str
     sign: str
@@ -51,7 +51,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below a head; a row with only one more cell has it for all columns."""
+    """Rows below a head; a row with only one cell after the first has it span all columns."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -74,7 +74,7 @@ def verdict(facts: Facts) -> Verdict:
 
 
 def _last_words(facts: Facts) -> list[Said]:
-    """Return the last lines of what failed first; few of the second log where the first one has many."""
+    """Return the last lines of whatever failed first; the more lines of its first log, the fewer of the second."""
     found, room = [], LAST_LINES
     for log in cause_logs(facts):
         lines = [line if len(line) <= _LONGEST else line[:_LONGEST] + " …" for line in log.lines[-room:]]
@@ -84,14 +84,14 @@ def _last_words(facts: Facts) -> list[Said]:
 
 
 def cause_logs(facts: Facts) -> list[Log]:
-    """Return the logs that say most about the first failure: what its rank wrote to stderr, then what it printed."""
+    """Return the logs that say most about the first failure: stderr of its rank, then stdout."""
     rank = "" if facts.rank is None else str(facts.rank)
     own = [log for log in facts.logs if log.host == facts.host and log.rank == rank and log.stream in _STREAMS]
     return sorted((log for log in own if any(map(str.strip, log.lines))), key=lambda log: _STREAMS.index(log.stream))
 
 
 def about(facts: Facts) -> list[tuple[str, str]]:
-    """Return what a run is: names and values."""
+    """Return a run's properties: names and values."""
     record, run = facts.record, facts.run
     began = record.began or run["created"]
     nodes = record.targets["names"]
@@ -116,12 +116,12 @@ def about(facts: Facts) -> list[tuple[str, str]]:
 
 
 def cut(text: str) -> str:
-    """Return a text that is not too long for a page."""
+    """Cut a text that is too long for a page."""
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + " …"
 
 
 def clock(at: float | None) -> str:
-    """Write a moment by the clock of this machine."""
+    """Write a time in the time zone of this machine."""
     return _NOTHING if at is None else time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
 
 
@@ -142,7 +142,7 @@ def _job(job: Mapping[str, Any]) -> str | None:
 
 
 def code(found: Any) -> str | None:
-    """Write which commit was sent to the nodes, and whether it had changes; None if that is not known."""
+    """Write which commit was sent to the nodes, and whether it had changes; None if that is unknown."""
     if not isinstance(found, Mapping):
         return None
     named = {name: found.get(name) for name in ("commit", "branch", "dir", "tree")}
@@ -157,7 +157,7 @@ def code(found: Any) -> str | None:
 
 
 def nodes(facts: Facts, history: History | None) -> Table:
-    """Return the plan, and what became of each node."""
+    """Return the plan, and how each node ended."""
     last = {part.host: part for part in (history.parts if history else ()) if part.attempt == facts.record.attempts}
     head = ["node", "node rank", "ranks", "address", "clock offset", "state", "ranks joined", "end"]
     rows, first = [], 0
@@ -192,13 +192,13 @@ def _offset(seconds: Any) -> str:
 
 
 def _without_empty(table: Table) -> Table:
-    """Leave out columns of which nothing is known."""
+    """Remove columns without known values."""
     kept = [at for at in range(len(table.head)) if not at or any(row[at] != _NOTHING for row in table.rows)]
     rows = [[row[at] for at in kept] for row in table.rows]
     return Table([table.head[at] for at in kept], rows, table.more)
 
 
-# -- what was found before the start ---------------------------------------------------------------
+# -- before the start ------------------------------------------------------------------------------
 
 
 def _last_found(entries: Iterable[Entry]) -> Mapping[str, Any]:
@@ -209,7 +209,7 @@ def _last_found(entries: Iterable[Entry]) -> Mapping[str, Any]:
 def checks(entries: Sequence[Entry]) -> Table | None:
     """Return the results of the checks before the start; None if they are not known."""
     groups = (_last_found(entries).get("found") or {}).get("checks") or []
-    # What is planned is proven while nodes get ready, and nothing starts without that.
+    # The proof takes place while nodes get ready, and nothing starts without it.
     started = any(entry.event["event"] == events.STARTED for entry in entries)
     rows = [(group["hosts"], _proven(group["row"], started)) for group in groups]
     done = {name for _, row in rows for name, mark in row.items() if mark != NONE}
@@ -227,13 +227,13 @@ def _proven(row: Mapping[str, Any], started: bool) -> dict[str, str]:
 
 
 def warnings(entries: Sequence[Entry]) -> list[str]:
-    """Return what was noticed before the start, and stopped nothing."""
+    """Return the warnings from before the start, which stopped nothing."""
     found = _last_found(entries).get("warnings") or []
     return [f"{one['host']}: {one['message']}" if one["host"] else str(one["message"]) for one in found]
 
 
 def fingerprint(entries: Sequence[Entry]) -> Table | None:
-    """Return what nodes are: a column for all with the same, a row for each property that is known of any."""
+    """Return the properties of nodes: a column for each group of equal nodes, a row for each known property."""
     groups = (_last_found(entries).get("found") or {}).get("prints") or []
     if not groups:
         return None
@@ -243,7 +243,7 @@ def fingerprint(entries: Sequence[Entry]) -> Table | None:
     for name in names:
         values = [row[name] for row in shown]
         if any(value != _NOTHING for value in values):
-            # What all have in common is said once.
+            # A value that is the same everywhere is shown once.
             rows.append([name.replace("_", " "), *(values[:1] if len(set(values)) == 1 else values)])
     hosts = [fold(group["hosts"]) for group in groups[:_MOST_PRINTS]]
     return Table(["", *hosts], sorted(rows, key=len, reverse=True), len(groups) - len(shown))
@@ -266,7 +266,7 @@ def _value(value: Any) -> str:
 
 
 def missing(facts: Facts) -> list[str]:
-    """Return what could not be found out, one line for all nodes with the same reason."""
+    """Return the facts that are unavailable, one line for all nodes with the same reason."""
     groups: dict[str, list[str]] = {}
     for problem in facts.missing:
         groups.setdefault(_reason(problem), []).extend([problem.host] if problem.host else [])
@@ -290,7 +290,7 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
 
 
 def said_in_words(history: History) -> str:
-    """Describe a drawing for those who do not see it."""
+    """Describe a drawing for readers who cannot see it."""
     lost = [part.host for part in history.parts if part.how == LOST]
     failed = [f"{part.host} rank {life.rank}" for part in history.parts for life in part.ranks if life.how == "failed"]
     parts = [count(len(history.hosts), "node"), verdict_text.duration(history.ended - history.began)]

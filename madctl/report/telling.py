@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened, as a list of sentences with times, in the words of the screen. Pure."""
+"""The events of a run as a list of sentences with times, in the words of the screen. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BAD = (events.LOST, events.START_FAILED, events.IDLE, *_FAILURES)
 
 @dataclass(frozen=True)
 class Happening:
-    """One sentence: how long after the beginning, of which stage, and whether it tells of a failure."""
+    """One sentence: its time after the beginning, its stage, and whether it is about a failure."""
 
     after: float
     stage: str
@@ -33,7 +33,7 @@ class Happening:
 
     @property
     def when(self) -> str:
-        """How long after the beginning, as a clock shows it where that is long."""
+        """The time after the beginning: seconds, or like a clock if it is long."""
         if self.after < 99.995:
             return f"{self.after:.2f} s"
         hours, rest = divmod(int(self.after), 3600)
@@ -41,7 +41,7 @@ class Happening:
 
 
 def happenings(facts: Facts, entries: Sequence[Entry], began: float) -> tuple[list[Happening], int]:
-    """Return what happened, in order, and how many more sentences there would be."""
+    """Return what happened, in order, and the number of sentences that were left out."""
     found = list(_told(facts, entries, began))
     if facts.run["status"] not in GOING:
         ended = facts.run["ended"] or (entries[-1].at if entries else None)
@@ -81,11 +81,11 @@ def _sentences(story: Story, event: dict[str, Any]) -> list[sentences.Sentence]:
     try:
         return [told for told in story.take(event) if not isinstance(told, Output)]
     except (KeyError, TypeError, ValueError):
-        return []  # A damaged file lacks a field.
+        return []  # An entry from a damaged file may lack a field.
 
 
 def _failure(event: Mapping[str, Any]) -> str:
-    """Write how a rank or a runner failed; nothing if it did not."""
+    """Write how a rank or a runner failed; empty if it did not."""
     rank, host = event.get("rank"), event.get("host", "")
     if event["event"] == events.EXEC_FAILED:
         return f"{host} rank {rank} could not be started"

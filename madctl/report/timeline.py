@@ -2,8 +2,8 @@
 """
 The geometry of a timeline: nodes × stage × ranks as rectangles, lines and marks. Pure.
 
-Places in time are percentages of the width, so a page can be of any width and its texts stay as large as they are;
-places across are pixels.
+Horizontal positions are percentages of the width, so that the page can have any width without scaling its texts;
+vertical positions are pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.run_direc
 from ansible_collections.madctl.multinode.plugins.module_utils._show.verdict_text import duration
 from madctl.report.history import FAILED, OPEN, History, Part, RankLife
 
-# What a bar is called while it lasts, by the stage that ends it; after the last one the ranks run.
+# The name of a bar, by the stage that ends it; after the last stage, the ranks run.
 _CALLED = {"probe": "probe", "arm": "arm", "go": "go", "ranks": "join"}
 RUN = "run"
 MOST_ROWS, MOST_RANKS = 128, 1024
@@ -25,9 +25,9 @@ _ROOMY, _DENSE = 15.0, 4.0
 _FEW_ROWS, _FEW_RANKS = 16, 4
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _TICKS = 6
-# The start is drawn once more where it is narrower than this part of the whole.
+# The start is drawn a second time if it takes less than this fraction of the whole.
 _NARROW = 0.12
-# Beyond this part of the width, in percent, a label has no room behind its place.
+# Beyond this percentage of the width, a label has no space to the right of its position.
 _FAR = 88.0
 
 
@@ -39,19 +39,19 @@ class Scale:
     end: float
 
     def at(self, moment: float) -> float:
-        """Return the place of a moment in percent, within the span."""
+        """Return the position of a time in percent, within the span."""
         span = self.end - self.begin
         place = (moment - self.begin) / span * 100 if span > 0 else 0.0
         return round(min(100.0, max(0.0, place)), 2)
 
     def shows(self, begin: float, end: float) -> bool:
-        """Return whether any of a span is within this one."""
+        """Return whether a span overlaps this one."""
         return begin <= self.end and end >= self.begin
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle: a stage of a node, or a time in which it was silent."""
+    """A rectangle: a stage of a node, or a time when it was silent."""
 
     kind: str
     x: float
@@ -61,7 +61,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """The life of a rank; ``label`` is empty where there is no room for one."""
+    """The life of a rank; ``label`` is empty if there is no space for one."""
 
     kind: str
     x: float
@@ -97,7 +97,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Tick:
-    """A moment on the axis."""
+    """A labelled time on the axis."""
 
     x: float
     label: str
@@ -105,7 +105,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Rule:
-    """A line across all rows: the first failure, whose label is before it, or where an attempt begins."""
+    """A line across all rows: at the first failure, with its label before it, or where an attempt begins."""
 
     kind: str
     x: float
@@ -125,7 +125,7 @@ class Panel:
 
 
 def panels(history: History) -> list[Panel]:
-    """Lay out the whole run, and its start again where the whole is too coarse to show it."""
+    """Lay out the whole run, and its start separately if the whole is too coarse to show it."""
     whole = Scale(history.began, max(history.ended, history.began + 0.1))
     found = [_panel("", history, whole)]
     start = _start(history)
@@ -136,7 +136,7 @@ def panels(history: History) -> list[Panel]:
 
 
 def _start(history: History) -> float | None:
-    """Return when the first attempt had started: all ranks had joined, or nodes had begun."""
+    """Return when the start of the first attempt was complete: all ranks had joined, or nodes had started."""
     stages = [part.stages[-1][1] for part in history.parts if part.attempt == 1 and part.stages]
     latest = max(stages, default=history.began)
     return latest if latest > history.began else None
@@ -148,7 +148,7 @@ def _panel(title: str, history: History, scale: Scale) -> Panel:
     most = max((len({life.rank for part in own for life in part.ranks}) for own in parts.values()), default=0)
     is_few = len(hosts) <= _FEW_ROWS
     if title:
-        # A node of a later attempt took no part in the start; and with many nodes, ranks are in the whole alone.
+        # Nodes of later attempts took no part in the start; and with many nodes, only the whole shows ranks.
         parts = {host: [one for one in own if one.attempt == 1] for host, own in parts.items()}
         parts = {host: own if is_few else [replace(one, ranks=()) for one in own] for host, own in parts.items() if own}
     rows = [_row(host, own, scale, is_few and most <= _FEW_RANKS and not title) for host, own in parts.items()]
@@ -156,7 +156,7 @@ def _panel(title: str, history: History, scale: Scale) -> Panel:
 
 
 def _shown(history: History) -> tuple[list[str], list[str]]:
-    """Return the nodes that are drawn, and the others; of many nodes, those that failed or were silent come first."""
+    """Return the nodes to draw, and the others; if there are many, those that failed or were silent come first."""
     hosts = history.hosts
     if len(hosts) <= _FEW_ROWS:
         return hosts, []
@@ -213,7 +213,7 @@ def _line(life: RankLife, part: Part, y: float, scale: Scale, is_roomy: bool) ->
         return
     said = f": {life.said}" if life.said else ""
     label = str(life.rank) if is_roomy else ""
-    # It fails where that is shown.
+    # Show a failure only if its time is in the span.
     kind = life.how if life.how != FAILED or scale.shows(end, end) else OPEN
     yield Line(kind, scale.at(begin), scale.at(end), y, f"rank {life.rank}{said}", label)
 
@@ -231,7 +231,7 @@ def _marks(part: Part, places: dict[int, float], scale: Scale) -> Iterator[Mark]
 
 
 def _ticks(history: History, scale: Scale) -> list[Tick]:
-    """Place a few moments on the axis, by how long after the beginning they are."""
+    """Place a few ticks on the axis, labelled with the time after the beginning."""
     span = scale.end - scale.begin
     step = step_of(span)
     count = min(math.floor(span / step + 1e-9), 4 * _TICKS)
@@ -240,7 +240,7 @@ def _ticks(history: History, scale: Scale) -> list[Tick]:
 
 
 def step_of(span: float) -> float:
-    """Return the distance of moments on an axis of that many seconds."""
+    """Return the distance between ticks on an axis of that many seconds."""
     wanted = span / _TICKS
     if wanted < 1:
         scale = 10.0 ** math.floor(math.log10(max(wanted, 1e-3)))

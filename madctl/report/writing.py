@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put a page where its user wants it: whole or not at all, readable only by its user."""
+"""Write a page where its user wants it: atomically, and readable only by the user."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HEAD_BYTES = 4096
 
 def place(path: str) -> str:
     """
-    Return where a page will be, before anything is asked.
+    Return the path of a page, before any node is contacted.
 
     Raises:
-        UsageError: If no page can be there.
+        UsageError: If a page cannot be written there.
     """
     found = os.path.realpath(path)
     parent = os.path.dirname(found)
@@ -34,7 +34,7 @@ def place(path: str) -> str:
 
 
 def is_replaced(path: str, run_id: str) -> bool:
-    """Return whether a place is free, or has a page about the same run."""
+    """Return whether a path is free, or has a page about the same run."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
             return f'content="madctl report {run_id}"'.encode() in stream.read(_HEAD_BYTES)
@@ -46,7 +46,7 @@ def is_replaced(path: str, run_id: str) -> bool:
 
 def write(path: str, page: str) -> None:
     """
-    Write a page, replacing one that is there.
+    Write a page, replacing an existing one.
 
     Raises:
         UsageError: If that is not possible.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line asks for: its options, and the variables of the roles that they become."""
+"""What a command line requests: its options, and the roles' variables made from them."""

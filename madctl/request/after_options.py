@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that say what is done after the end of a run."""
+"""Options for what to do after the end of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 8192
 
 
 def add_after_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of a command that follows a run to its end."""
+    """Add these options to the parser of a command that follows a run to its end."""
     group = parser.add_argument_group("after the end")
     what = "run this shell command on this machine after the end, with the JSON result on its input"
     group.add_argument(ON_END, type=_command, metavar="COMMAND", help=what)
@@ -23,7 +23,7 @@ def add_after_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_detached(options: argparse.Namespace) -> None:
     """
-    Refuse them for a launch that does not follow its run.
+    Refuse these options for a launch that does not follow its run.
 
     Raises:
         UsageError: If one was given.
@@ -41,7 +41,7 @@ def _command(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    """Check an address; what is told of one never quotes it, because it may hold a token."""
+    """Check an address; error messages never quote it, because it may hold a token."""
     why = _flaw(text)
     if why:
         raise refused("USAGE", f"{NOTIFY} takes an http or https address: {why}", remedy="https://HOST/PATH")

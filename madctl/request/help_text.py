@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a parser says of its command, as data for the reference and manual pages, and as the text of ``--help``. Pure.
+The help of a command from its parser, as data for the reference and manual pages, and as text for ``--help``. Pure.
 
-Examples and the options that matter first are attributes of a parser: see ``Parser``.
+Examples and the most used options are attributes of a parser: see ``Parser``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-_WIDEST = 27  # of the left column; a longer option has a line of its own
-_NARROWEST = 24  # of the right column; its longest word has to fit
+_WIDEST = 27  # of the left column; a longer option gets its own line
+_NARROWEST = 24  # of the right column; its longest word must fit
 
 
 class Example(NamedTuple):
-    """What a command line does, in a few words, and the line."""
+    """An example: what a command line does, in a few words, and the command line."""
 
     what: str
     line: str
@@ -37,7 +37,7 @@ class Group(NamedTuple):
 
 
 def usage(parser: argparse.ArgumentParser) -> str:
-    """Return the form of a command line."""
+    """Return the usage line of a command."""
     if parser.usage:
         return parser.usage
     words = [parser.prog]
@@ -54,7 +54,7 @@ def sentence(text: str) -> str:
 
 
 def groups(parser: argparse.ArgumentParser) -> tuple[Group, ...]:
-    """Return all options but those that print help; arguments and options that have no group come last, as one."""
+    """Return all options except those that print help; arguments and options without a group come last."""
     plain: list[Option] = []
     named = []
     for group in parser._action_groups:
@@ -67,7 +67,7 @@ def groups(parser: argparse.ArgumentParser) -> tuple[Group, ...]:
 
 
 def option(action: argparse.Action) -> Option:
-    """Return an option as it is written: all its names, then its value."""
+    """Return an option as users write it: all its names, then its value."""
     value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
     if not action.option_strings:
         spelled = {"?": f"[{value}]", "*": f"[{value}…]"}.get(str(action.nargs), str(value))
@@ -78,10 +78,10 @@ def option(action: argparse.Action) -> Option:
 
 def text(parser: argparse.ArgumentParser, width: int, whole: bool) -> str:
     """
-    Write the help of a command, no line wider than ``width`` but a single word.
+    Write the help of a command; only a single word may be wider than ``width``.
 
     Args:
-        whole: Whether to list all options, also where some matter first.
+        whole: Whether to list all options, even if the parser has most used ones.
     """
     first: Sequence[str] = () if whole else getattr(parser, "first", ())
     parts = [_wrapped(f"usage: {usage(parser)}", width, 7), _wrapped(sentence(parser.description or ""), width)]
@@ -120,7 +120,7 @@ def _all_groups(parser: argparse.ArgumentParser) -> list[Group]:
 
 
 def _table(group: Group, column: int, width: int) -> list[str]:
-    """Write options, with the text of each in a column, or below it where it is too long."""
+    """Write a group's options, each with its text beside it, or below it if the option is too long."""
     lines = [f"{group.title}:"]
     for spelling, meaning in group.options:
         beside = _wrapped(meaning, width - column) if meaning else [""]
@@ -138,7 +138,7 @@ def _examples(examples: Sequence[Example], width: int) -> Iterator[list[str]]:
         lines = ["examples:" if len(examples) > 1 else "example:"]
         for what, line in examples:
             lines += [f"  {part}" for part in _wrapped(f"{what}:", width - 2)]
-            # A line that is copied from here must still be one command.
+            # A command copied from the help must still be one command.
             *parts, last = _wrapped(line, width - 6, 2)
             lines += [*(f"    {part} \\" for part in parts), f"    {last}"]
         yield lines

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of a launch inside of pods: what each pod has, where Kubernetes may put it, and what is refused there."""
+"""Options of a launch in pods: the contents of each pod, where Kubernetes may place it, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from madctl.errors import refused
 from madctl.request.options import add_option, taking
 
-# The options of the table that are of Kubernetes alone: the form of a value, and the help.
+# The options only for Kubernetes in the table of options: the form of the value, and the help.
 _WORDS = {
     "--kubeconfig": ("FILE", "configuration of the cluster (default: $KUBECONFIG, or ~/.kube/config)"),
     "--context": ("NAME", "context of that file (default: its current one)"),
@@ -38,7 +38,7 @@ _WORDS = {
 _OF_PRINTING = "--with-secret"
 ALONE = (*_WORDS, _OF_PRINTING)
 _OF_HOSTS = ("--hosts", "--hostfile", "--inventory", "--limit", "--lab", "--exclude")
-# How nodes are reached, and what is done there.
+# About how nodes are reached; with remedies.
 _OF_WAYS = {
     "--user": "leave it out, or choose the user of the pods with --run-as-user",
     **dict.fromkeys(("--port", "--ssh-config", "--become-password-file", "--accept-new-host-keys"), "leave it out"),
@@ -46,7 +46,7 @@ _OF_WAYS = {
 
 
 def add_kubernetes_options(parser: argparse.ArgumentParser) -> None:
-    """Add those that only Kubernetes knows to the parser of a launch."""
+    """Add the options only for Kubernetes to the parser of a launch."""
     group = parser.add_argument_group("Kubernetes")
     for option, (metavar, what) in _WORDS.items():
         add_option(group, option, help=what, **({"metavar": metavar} if metavar else {}))
@@ -56,10 +56,10 @@ def add_kubernetes_options(parser: argparse.ArgumentParser) -> None:
 
 def require(options: argparse.Namespace) -> None:
     """
-    Refuse what means nothing to pods, or contradicts itself.
+    Refuse options that have no meaning for pods, or contradict each other.
 
     Raises:
-        UsageError: If something of that kind was given.
+        UsageError: If such options were given.
     """
     for option in _OF_HOSTS:
         if _value(options, option) is not None:
@@ -78,10 +78,10 @@ def require(options: argparse.Namespace) -> None:
 
 def typed(options: argparse.Namespace) -> dict[str, Any]:
     """
-    Return the arguments that only pods take, by the names of the table of options, and the number of pods.
+    Return the arguments only for pods, by their names in the table of options, and the number of pods.
 
     Raises:
-        UsageError: If an option that other schedulers take as well has a value that this one does not.
+        UsageError: If an option shared with other schedulers has a value that Kubernetes does not take.
     """
     found: dict[str, Any] = {"nnodes": options.nnodes or options.nodes}
     for row in TABLE:
@@ -98,5 +98,5 @@ def _value(options: argparse.Namespace, option: str) -> Any:
 
 
 def about_hosts() -> set[str]:
-    """Return the options about nodes that are reached by SSH, which pods are not."""
+    """Return the options about nodes that are reached by SSH, unlike pods."""
     return {*_OF_HOSTS, *_OF_WAYS}

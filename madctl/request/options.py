@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share; what each takes is in the table of options."""
+"""Options that several commands share; the table of options defines what each takes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def taking(option: str, kind: Kind) -> Callable[[str], Any]:
 
 
 def add_option(group: Any, option: str, *, help: str, **more: Any) -> None:  # noqa: A002  argparse's own name
-    """Add an option of the table: what it takes, and its default, come from there."""
+    """Add an option from the table, which has the values that it takes, and its default."""
     row = BY_OPTION[option]
     if row.kind is kinds.SWITCH:
         given: dict[str, Any] = {"action": "store_true"}
@@ -49,10 +49,10 @@ def add_command(
     examples: Sequence[tuple[str, str]] = (),
 ) -> Parser:
     """
-    Add a command: what runs it, a summary for the list of commands, and what its own help says.
+    Add a command: its function, a summary for the list of commands, and the description in its own help.
 
     Args:
-        examples: What each does, in a few words, and its command line.
+        examples: Pairs of what a command line does, in a few words, and the command line.
     """
     parser: Parser = commands.add_parser(name, help=summary, description=about)
     parser.set_defaults(run=run)
@@ -76,7 +76,7 @@ def add_host_options(parser: argparse.ArgumentParser, with_exclude: bool = False
     Add the options that select nodes and say how to reach them.
 
     Args:
-        with_exclude: Whether the command acts on all nodes, of which some may be left out.
+        with_exclude: Whether the command has an option to leave out some of the nodes.
     """
     group = parser.add_argument_group("nodes")
     group.add_argument("--hosts", metavar="LIST", help="gpu[01-16]!gpu07, a,b,c, @group, user@host:port")
@@ -99,19 +99,19 @@ def add_host_options(parser: argparse.ArgumentParser, with_exclude: bool = False
 
 
 def add_profile_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses among settings."""
+    """Add the option that chooses a profile of settings."""
     what = "use the settings in [profile.NAME] of madctl.toml"
     parser.add_argument("--profile", metavar="NAME", help=what)
 
 
 def hosts_given(options: argparse.Namespace) -> bool:
-    """Return whether the command line names nodes; the default, an allocation or this machine, does not count."""
+    """Return whether the command line names nodes; the defaults, an allocation or this machine, do not count."""
     named = (options.hosts, options.hostfile, options.inventory, options.limit, options.lab)
     return any(value is not None for value in named)
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how the job runs, and how nodes are checked for it."""
+    """Add the options for how the job runs, and for how nodes are checked."""
     job, ranks, limits = map(parser.add_argument_group, ("job", "ranks and network", "limits and restarts"))
     what = "run the command once per node (with mpirun: on the first node only)"
     job.add_argument("--command", dest="as_command", action="store_true", help=what)
@@ -204,6 +204,6 @@ def add_choice_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_since_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where logs begin."""
+    """Add the option for the time at which logs begin."""
     what = "start at: now, 30s, 10m, 1h30m or 1d ago, or a time such as 2026-11-23T10:00 (default: the first byte)"
     add_option(parser, "--since", metavar="WHEN", help=what)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose output a command line chooses, and the refusal of a choice that shows nothing."""
+"""The choice of whose output a command shows; choices that show nothing are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def of_run(options: argparse.Namespace, plan: Any) -> Chosen:
     Return whose output of a run is shown.
 
     Raises:
-        UsageError: If the run has no such node or rank; it says what the run has.
+        UsageError: If the run has no such node or rank; the message lists those that it has.
     """
     choice = unchecked(options)
     _refuse(chosen_output.problems(choice, plan))
@@ -27,11 +27,11 @@ def of_run(options: argparse.Namespace, plan: Any) -> Chosen:
 
 def of_launch(options: argparse.Namespace, names: Sequence[str], are_named: bool) -> Chosen:
     """
-    Return whose output of a launch will be shown; whether there are such ranks is known with the plan.
+    Return whose output of a launch will be shown; only the plan tells whether such ranks exist.
 
     Args:
         names: The nodes that may take part.
-        are_named: Whether the user, or a scheduler, has named them.
+        are_named: Whether the user, or a scheduler, named them.
 
     Raises:
         UsageError: If there is no such node.
@@ -45,7 +45,7 @@ def of_launch(options: argparse.Namespace, names: Sequence[str], are_named: bool
 
 
 def unchecked(options: argparse.Namespace) -> Chosen:
-    """Return whose output is shown of a run whose nodes are chosen later."""
+    """Return whose output is shown, for a run whose nodes are chosen later."""
     return chosen_output.of(BY_OPTION["--host"].parse(options.host), BY_OPTION["--rank"].parse(options.rank))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parser of a command: its errors ask what was meant, and its help shows first what matters first."""
+"""The parser of a command: its errors suggest similar names, and its help begins with the most used options."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from madctl.request.help_text import Example
 
 class Parser(argparse.ArgumentParser):
     """
-    An argument parser whose errors are reported like all others, with what was probably meant.
+    An argument parser whose errors are reported like all others, with a suggestion.
 
     Attributes:
         examples: Command lines that its help shows.
-        first: The options that ``--help`` shows; the others are left to ``--help-all``. All of them if it is empty.
+        first: The options that ``--help`` shows; ``--help-all`` shows the others, too. Empty: ``--help`` shows all.
     """
 
     examples: Sequence[Example] = ()
     first: Sequence[str] = ()
 
     def __init__(self, *words: Any, **more: Any) -> None:
-        """Add ``--help``, in words of our own."""
+        """Add ``--help``, with our own text."""
         super().__init__(*words, **{**more, "add_help": False, "allow_abbrev": False})
         self.add_argument("-h", "--help", action="help", help="print this help and exit")
 
@@ -45,11 +45,11 @@ class Parser(argparse.ArgumentParser):
         return help_text.text(self, self.width(), whole)
 
     def width(self) -> int:
-        """Return how wide its help is."""
+        """Return the width of the help in columns."""
         return 80
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Raise instead of printing and exiting, so that JSON mode can report it too."""
+        """Raise an error instead of printing and exiting, so that it can also be reported as JSON."""
         raise refused("USAGE", message, remedy=f"see {self.prog} --help")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a parsed command line into the variables of the roles, and refuse what can be refused without any node."""
+"""Turn a parsed command line into the variables of the roles, and refuse what is invalid without contacting nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from madctl.request import kubernetes_options
 
 _ENV_FILE_CHARACTERS = 1 << 20
 _OF_MODELS = ("--additional-context", "--additional-context-file", "--force-mirror-local", "--replace-containers")
-# The rest of what a launch takes is computed from several options.
+# Other variables of a launch are computed from several options.
 _AS_TYPED = [row for row in TABLE if row.option and row.name not in ("shape", "env", "install")]
 
 
@@ -37,10 +37,10 @@ def launch_variables(options: argparse.Namespace, environment: Mapping[str, str]
     if not options.work and not options.tags:
         raise refused("WORK_MISSING", "there is nothing to run", remedy="madctl launch … -- train.py")
     for option, value in (("--idle-timeout", options.idle_timeout), ("--max-restarts", options.max_restarts)):
-        # In a job, its own first node follows.
+        # In a scheduler's job, the first node follows the run.
         if options.detach and value and options.on == "ssh":
             raise refused("USAGE", f"{option} needs a process that follows", remedy="leave out --detach")
-    # A dry run writes nothing, so it can prove nothing.
+    # A dry run writes nothing, so it cannot run the proof.
     return {**_variables(options, environment), "madctl_proof": not options.dry_run}
 
 
@@ -76,7 +76,7 @@ def _variables(options: argparse.Namespace, environment: Mapping[str, str]) -> d
     problems += limits.problems(given, validation.as_option) if is_in_pods else []
     if problems:
         raise UsageError(*(Problem(found["code"], found["message"], remedy=found["remedy"]) for found in problems))
-    # Of this machine, an image has neither the Python nor the directory; a setup says on nodes which Python it is.
+    # Images have neither the Python nor the directory of this machine; with --setup, nodes choose the Python.
     has_own = is_in_pods or options.setup or options.login_shell
     given |= {
         "python": python or (None if has_own else caller_python(environment)),
@@ -106,7 +106,7 @@ def _as_typed(options: argparse.Namespace) -> list[Row]:
 
 
 def needed(options: argparse.Namespace) -> dict[str, tuple[str, bool]]:
-    """Return options that mean something only with another one, that one, and whether it is given."""
+    """Return each option that needs another one, with that other option, and whether that is given."""
     of_runners = {
         option: (f"--runner {row.name}", options.runner == row.name) for row in runners.ROWS for option in row.options
     }
@@ -122,7 +122,7 @@ def _require_what_they_need(options: argparse.Namespace) -> None:
 
 
 def _checkout(options: argparse.Namespace, env: dict[str, Word]) -> tuple[dict[str, Word], str | None]:
-    """Use madengine's MODEL_DIR as the working directory, which is what it means; nodes copy from there anyway."""
+    """Use madengine's MODEL_DIR as the working directory: it means the same, and nodes copy from there anyway."""
     if not options.tags or "MODEL_DIR" not in env:
         return env, options.chdir
     place = unpack(env["MODEL_DIR"])
@@ -134,7 +134,7 @@ def _checkout(options: argparse.Namespace, env: dict[str, Word]) -> tuple[dict[s
 
 def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
     """
-    Read the additional contexts, the file's first: how they are merged depends on the nodes' madengine.
+    Read the additional contexts, that of the file first: how they are merged depends on the nodes' madengine.
 
     Raises:
         UsageError: If one is unreadable or malformed.
@@ -158,7 +158,7 @@ def _contexts(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def caller_python(environment: Mapping[str, str]) -> str | None:
-    """Find the caller's python3; a shim, which is a script, is asked for the Python that it starts."""
+    """Find the caller's python3; if it is a script, such as a shim, run it to get the Python that it starts."""
     found = shutil.which("python3", path=environment.get("PATH"))
     if found is None:
         return None
@@ -188,7 +188,7 @@ def _environment(options: argparse.Namespace, environment: Mapping[str, str]) ->
 
 
 def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
-    """Read a file without empty lines and comments; errors name a line's number, because it may hold a secret."""
+    """Read a file without empty lines and comments; errors show only line numbers, because lines may hold secrets."""
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as stream:
             text = stream.read(_ENV_FILE_CHARACTERS + 1)
@@ -212,13 +212,13 @@ def _env_file(path: str, environment: Mapping[str, str]) -> list[str]:
 
 def secrets(options: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Return the values that must not be shown: those that are in no word of the command line.
+    Return the values that must not be shown: those that are not part of the command line.
 
     Args:
         options: The parsed command line.
-        wanted: The variables made of it. The file is not read again: it may be a pipe, and empty by now.
+        wanted: The variables made from it. The file is not read again: it may be a pipe that is now empty.
     """
-    # Only the last entry of a name counts.
+    # Only the last entry for a name counts.
     typed = {name: equals for name, equals, _ in (entry.partition("=") for entry in options.env)}
     untyped = ((name, unpack(word)) for name, word in wanted["madctl_env"].items() if not typed.get(name))
     return tuple(values(untyped))

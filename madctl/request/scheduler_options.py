@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a launch runs, options that the jobs of several schedulers take, and the refusal of those of another one."""
+"""Options for where a launch runs, options common to several schedulers, and the refusal of foreign options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF = {
 
 def add_scheduler_options(parser: argparse.ArgumentParser, places: Sequence[str] = ON) -> None:
     """
-    Add them to the parser of a launch or of a check.
+    Add these options to the parser of a launch or of a check.
 
     Args:
         places: Where the command can run.
@@ -52,7 +52,7 @@ def add_scheduler_options(parser: argparse.ArgumentParser, places: Sequence[str]
 
 def refuse_foreign(options: argparse.Namespace) -> None:
     """
-    Refuse options that mean nothing where the run is.
+    Refuse options that have no meaning where the run takes place.
 
     Raises:
         UsageError: If one was given.
@@ -65,6 +65,6 @@ def refuse_foreign(options: argparse.Namespace) -> None:
 
 
 def foreign(on: str) -> set[str]:
-    """Return the options that mean nothing where a run is."""
+    """Return the options that have no meaning in a place."""
     found = {option for option, places in _OF.items() if on not in places}
     return found | (kubernetes_options.about_hosts() if on == _KUBERNETES else set())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of a launch inside of a Slurm job: Slurm's own words, and what becomes of them on sbatch's command line."""
+"""Options of a launch in a Slurm job: Slurm's own options, and their form on sbatch's command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from madctl.errors import refused
 from madctl.request.options import hosts_given
 
-# Options that sbatch takes with a value, by the same name.
+# Options with a value that sbatch has under the same name.
 _WORDS = {
     "partition": ("PARTITION", "partition of the job"),
     "account": ("NAME", "account that the job is charged to"),
@@ -23,23 +23,23 @@ _WORDS = {
     "constraint": ("LIST", "features that nodes must have"),
     "reservation": ("NAME", "use the nodes of this reservation"),
     "nodelist": ("LIST", "nodes that the job must have"),
-    "exclude": ("LIST", "nodes that the job must not have"),  # its help is with the nodes
+    "exclude": ("LIST", "nodes that the job must not have"),  # its help is among the options about nodes
     "gpus-per-node": ("N|TYPE:N", "GPUs per node"),
     "gres": ("LIST", "generic resources per node, instead of --gpus-per-node"),
     "dependency": ("LIST", "wait for other jobs, as sbatch takes it"),
     "begin": ("TIME", "wait until a time, as sbatch takes it"),
 }
-# The options of Slurm alone.
+# The options only for Slurm.
 _OF_OTHERS = ("gpus-per-node", "exclude")
 ALONE = tuple(f"--{name}" for name in (*_WORDS, "requeue", "signal", "login", "sbatch-args") if name not in _OF_OTHERS)
 # Flags (batch program, reservation overlap), a name or number, and how many seconds before the end.
 _SIGNAL = re.compile(r"([BRbr]{1,2}:)?([A-Za-z]{1,12}[0-9]{0,2}|[0-9]{1,2})(@[0-9]{1,5})?")
-# The time limit of a job that only checks.
+# The time limit of the job of a check.
 CHECK_TIME = "10"
 
 
 def add_slurm_options(parser: argparse.ArgumentParser) -> None:
-    """Add those that only Slurm knows to the parser of a launch or of a check."""
+    """Add the options only for Slurm to the parser of a launch or of a check."""
     group = parser.add_argument_group("Slurm")
     for name, (metavar, what) in _WORDS.items():
         if f"--{name}" in ALONE:
@@ -56,13 +56,13 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
 
 def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
     """
-    Return the user's own words for sbatch.
+    Return the user's own options for sbatch.
 
     Args:
         wanted: The variables of the launch.
 
     Raises:
-        UsageError: If something cannot be had in a job.
+        UsageError: If an option is not possible in a job.
     """
     _require(options)
     words = []
@@ -83,9 +83,9 @@ def chosen(options: argparse.Namespace, wanted: dict[str, Any]) -> list[str]:
 
 def _signal(text: str) -> str:
     """
-    Return what sbatch is told of a signal: it goes to our program on the first node, and by that to every rank, once.
+    Return the value of sbatch's --signal: our program on the first node gets the signal, and passes it to all ranks.
 
-    Slurm itself would also send it to the runner, which it ends, or, depending on the site, to no rank at all.
+    Slurm itself would also send it to the runner, which would end, or, depending on the site, to no rank at all.
     """
     found = _SIGNAL.fullmatch(text)
     if found is None or not _is_for_ranks(found[2]):
@@ -96,7 +96,7 @@ def _signal(text: str) -> str:
 
 
 def _is_for_ranks(name: str) -> bool:
-    """Return whether a signal says nothing to our own programs, or to the kernel."""
+    """Return whether a signal has no meaning for our own programs or for the kernel."""
     try:
         number = int(name) if name.isdigit() else signal.Signals["SIG" + name.upper().removeprefix("SIG")]
         return signal.Signals(number) in job_signals.FOR_RANKS
@@ -105,7 +105,7 @@ def _is_for_ranks(name: str) -> bool:
 
 
 def _require(options: argparse.Namespace) -> None:
-    # A lab may have a Slurm of its own, and an inventory say how a login node is reached.
+    # A lab may have its own Slurm, and an inventory may say how to reach a login node.
     others = {"lab": None, **({"inventory": None, "limit": None} if options.login else {})}
     if hosts_given(argparse.Namespace(**{**vars(options), **others})):
         raise refused("USAGE", "Slurm chooses the nodes of a job", remedy="use --nodelist, or leave out --on slurm")
@@ -124,6 +124,6 @@ def _require(options: argparse.Namespace) -> None:
 
 def _more(text: str) -> list[str]:
     try:
-        return slurm_words.more(text or "")  # argparse makes something else of "--" alone.
+        return slurm_words.more(text or "")  # argparse turns "--" alone into another value.
     except ValueError as error:
         raise refused("USAGE", f"--sbatch-args: {error}") from error

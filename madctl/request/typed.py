@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What was typed of a launch: as its record keeps it, without values that may be secrets, and as a rerun changes it.
+The typed command line of a launch: as its record keeps it, without possible secrets, and as a rerun changes it.
 
 The record has ``options``, each with its values; ``work``, the words of the job; ``withheld``, the options, and the
-variables as ``--env NAME``, whose values were typed and are not kept; and the ``directory`` of the launch. Pure.
+variables as ``--env NAME``, whose typed values are not kept; and the ``directory`` of the launch. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words
 from madctl.request.words import is_option, values_after
 
 ENV = "--env"
-# Tokens in an address or in a context look like any other text.
+# Tokens in an address or in a context cannot be told from other text.
 _WITHHELD = ("--additional-context", "--notify")
 _MPI_ARGS = "--mpi-args"
-# Who types a command line reads its answer.
+# The user of the rerun chooses the output format again.
 _OF_READERS = {"--output"}
-# What only mpirun understands: -x NAME=VALUE, or a list of variables.
+# Variables in mpirun's own forms: -x NAME=VALUE, or a list of variables.
 _VARIABLE = re.compile(r"(?:-x)?[A-Za-z_]\w*=")
-# Options that say which nodes take part, and those that cannot stay beside them.
+# Options that select nodes, and the earlier options that each replaces.
 _INSTEAD = {
     "--hosts": ("--hostfile", "--inventory", "--limit"),
     "--hostfile": ("--hosts", "--inventory", "--limit"),
@@ -43,14 +43,14 @@ class Option(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Write it so that it is read as the same again."""
+        """The option as words of a command line, which parse to the same option."""
         if len(self.values) == 1 and self.values[0].startswith("-"):
             return [f"{self.name}={self.values[0]}"]
         return [self.name, *self.values]
 
 
 class Typed(NamedTuple):
-    """What was typed of a launch, and what of it is not known any more."""
+    """The typed options and work of a launch, and the names of values that were not kept."""
 
     options: tuple[Option, ...]
     work: list[str] | None
@@ -58,24 +58,24 @@ class Typed(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Write the words after ``madctl launch``."""
+        """The words after ``madctl launch``."""
         own = [word for option in self.options for word in option.words]
         return own if self.work is None else [*own, "--", *self.work]
 
     @property
     def line(self) -> str:
-        """Write the command line, for a person."""
+        """The command line, for people."""
         return joined(list(map(pack, ["madctl", "launch", *self.words])))
 
     @property
     def variables(self) -> list[str]:
-        """Name the variables whose values are not known any more."""
+        """The names of variables whose values were not kept."""
         return [name.partition(" ")[2] for name in self.withheld if name.startswith(f"{ENV} ")]
 
 
 def options_of(own: Sequence[str], parser: argparse.ArgumentParser) -> list[Option]:
     """
-    Return the options among madctl's own words of a command line.
+    Return the options in madctl's own part of a command line.
 
     Args:
         own: The words after the command.
@@ -92,14 +92,14 @@ def options_of(own: Sequence[str], parser: argparse.ArgumentParser) -> list[Opti
         if word not in known and name not in known and word[:2] in known and not word.startswith("--"):
             name, equals, value = word[:2], "=", word[2:]
         inline = (value,) if equals and word not in known else ()
-        if name in known:  # What the parser took for an argument, such as -1, is none.
+        if name in known:  # Words that the parser took for arguments, such as -1, are not options.
             found.append(Option(known[name].option_strings[-1], (*inline, *own[at : at + count])))
         at += count
     return found
 
 
 def without_secrets(options: Sequence[Option], work: list[str] | None) -> Typed:
-    """Return what is kept: no value of a variable, and nothing of options that may hold a secret."""
+    """Return what a record keeps: no values of variables, and no options that may hold a secret."""
     kept: list[Option] = []
     withheld: dict[str, None] = {}
     for option in options:
@@ -107,7 +107,7 @@ def without_secrets(options: Sequence[Option], work: list[str] | None) -> Typed:
         name, equals, _ = value.partition("=")
         if option.name == ENV:
             kept.append(Option(ENV, (name,)))
-            # Only the last entry of a name counts.
+            # Only the last entry for a name counts.
             withheld.pop(f"{ENV} {name}", None)
             if equals:
                 withheld[f"{ENV} {name}"] = None
@@ -127,7 +127,7 @@ def _sets_variables(text: str) -> bool:
 
 
 def dumped(typed: Typed, directory: str) -> dict[str, Any]:
-    """Return it as the record keeps it."""
+    """Return a command line in the form that a record keeps."""
     return {
         "options": [list(map(pack, [option.name, *option.values])) for option in typed.options],
         "work": None if typed.work is None else list(map(pack, typed.work)),
@@ -137,7 +137,7 @@ def dumped(typed: Typed, directory: str) -> dict[str, Any]:
 
 
 def loaded(record: Mapping[str, Any]) -> Typed:
-    """Return what a record has kept."""
+    """Return a command line from a record."""
     options = [Option(unpack(name), tuple(map(unpack, values))) for name, *values in record["options"]]
     work = record["work"]
     return Typed(tuple(options), None if work is None else list(map(unpack, work)), tuple(record["withheld"]))
@@ -145,12 +145,12 @@ def loaded(record: Mapping[str, Any]) -> Typed:
 
 def changed(typed: Typed, changes: Sequence[Option], without: Sequence[str], arguments: list[str] | None) -> Typed:
     """
-    Return what was typed, with changes.
+    Return a command line with changes.
 
     Args:
-        changes: Options, each of which takes the place of all that have its name; ``--env`` of those of its variable.
-        without: Names of options that are left out.
-        arguments: What takes the place of the arguments of the script; None to keep them.
+        changes: Options, each of which replaces all of the same name, or, for ``--env``, of the same variable.
+        without: Names of options to leave out.
+        arguments: New arguments of the script; None to keep the earlier ones.
     """
     names = {option.name for option in changes}
     gone = (names - {ENV}) | _OF_READERS | set(without) | {other for name in names for other in _INSTEAD.get(name, ())}
@@ -170,7 +170,7 @@ def _variable(option: Option) -> str:
 
 
 def _beginning(typed: Typed) -> list[str]:
-    """Return the work up to the script, or the module, that it runs; nothing where all words are arguments."""
+    """Return the work up to the script or module that it runs; nothing if all words are arguments."""
     work = typed.work or []
     if not work or any(option.name == "--tags" for option in typed.options):
         return []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The words of a command line: which are madctl's, and which are the work.
+Split the words of a command line into madctl's own and the work.
 
-The work begins behind the first ``--``, or, for a command that takes work, with the first word that is not an option.
+The work begins after the first ``--``, or, for a command that takes work, with the first word that is not an option.
 Pure.
 """
 
@@ -17,15 +17,15 @@ from madctl.request.parser import Parser
 
 _WITH_WORK = ("launch", "check")
 _LAB = "lab"
-# Its subcommands that run a command, and how many words come before that.
+# The subcommands that run a command, and how many words come before it.
 _IN_LAB = {"exec": 1, "slurm": 0}
 _NODES = "nodes"
-# Options whose value looks like options, of another program or of ours.
+# Options whose values look like options, of another program or of madctl.
 _WITH_OPTIONS = ("--mpi-args", "--sbatch-args", "--without")
 
 
 class Words(NamedTuple):
-    """Words of madctl; those of the work, None if there is none; and options of madctl that the work gets."""
+    """The words of madctl; those of the work, None without work; and madctl's options that are passed to the work."""
 
     own: list[str]
     work: list[str] | None = None
@@ -33,7 +33,7 @@ class Words(NamedTuple):
 
     @property
     def notice(self) -> Problem | None:
-        """What to tell about options that the work gets."""
+        """A notice about madctl's options that are passed to the work."""
         if not self.passed or not self.work:
             return None
         verb = "goes" if len(self.passed) == 1 else "go"
@@ -49,7 +49,7 @@ def split(arguments: Sequence[str], commands: Mapping[str, Parser]) -> Words:
         commands: The parser of each command.
 
     Raises:
-        UsageError: If the work would get an option that selects nodes, where ``--`` does not say that it should.
+        UsageError: If an option that selects nodes would be passed to the work without an explicit ``--``.
     """
     found = _beginning(arguments, commands)
     if found is None:
@@ -66,7 +66,7 @@ def split(arguments: Sequence[str], commands: Mapping[str, Parser]) -> Words:
 
 
 def _beginning(arguments: Sequence[str], commands: Mapping[str, Parser]) -> tuple[int, Parser] | None:
-    """Return where the work begins, and the parser of its command; None where only ``--`` can begin it."""
+    """Return where the work begins, and the parser of its command; None if only ``--`` can begin it."""
     command = next((word for word in arguments if not word.startswith("-")), "")
     if command not in (*_WITH_WORK, _LAB):
         return None
@@ -91,7 +91,7 @@ def _at_separator(arguments: Sequence[str]) -> Words:
 
 
 def _plain(arguments: Sequence[str], at: int, parser: argparse.ArgumentParser) -> Iterator[int]:
-    """Yield the places of words that are neither options nor their values, and of the separator."""
+    """Yield the positions of words that are neither options nor their values, and of the separator."""
     while at < len(arguments):
         word = arguments[at]
         if not is_option(word):
@@ -126,6 +126,6 @@ def _options(group: argparse._ArgumentGroup) -> Iterator[str]:
 
 
 def glued(arguments: Sequence[str]) -> list[str]:
-    """Join an option that takes another program's options with its value, which argparse would take for one of ours."""
+    """Join options that take other programs' options with their values, which argparse would parse as ours."""
     left = iter(arguments)
     return [f"{word}={next(left, '')}" if word in _WITH_OPTIONS else word for word in left]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is printed, and how."""
+"""Everything that is printed, and how."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is drawn below the lines of a terminal, and again in place: the table of a start, unfinished lines, a clock."""
+"""The part below the lines of a terminal that is redrawn in place: the table of a start, unfinished lines, a clock."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from madctl.screen.terminal import Stream
 
 
 class Below:
-    """Draws, where the terminal can; callers hold the lock, and erase it before they write anything else."""
+    """Draws, if the terminal can; callers hold the lock, and erase the drawing before they write anything else."""
 
     def __init__(self, stream: Stream, table: stage_table.Table | None, has_clock: bool) -> None:
         """
         Prepare.
 
         Args:
-            table: The table of a start, until the job prints.
-            has_clock: Whether to say what is waited for while nothing is printed.
+            table: The table of a start, which is shown until the job prints.
+            has_clock: Whether to show what the run is waiting for while nothing is printed.
         """
         self._stream, self._table, self._has_clock = stream, table, has_clock
         self._drawing = Redrawn(stream.write)
@@ -37,32 +37,32 @@ class Below:
             self._table.begin(plan["nodes"])
 
     def take(self, event: dict[str, Any]) -> None:
-        """Note what happened."""
+        """Take an event."""
         if self._table:
             self._table.take(event)
         self._waiting.take(event, time.monotonic())
 
     @property
     def is_clocked(self) -> bool:
-        """Whether it changes though nothing happens."""
+        """Whether the drawing changes without events."""
         return self.can_draw and self._has_clock and bool(self._waiting.text(0))
 
     def erase(self, also_echo: bool = False) -> None:
-        """Take everything away for something else to be written; see ``Redrawn.erase``."""
+        """Erase the drawing so that something else can be written; see ``Redrawn.erase``."""
         self._drawing.erase(also_echo and self.can_draw)
         self._written = time.monotonic()
 
     def leave_table(self) -> None:
-        """Take the table away for good: from here on the screen belongs to the job's lines."""
+        """Remove the table for good: from now on, the screen belongs to the job's lines."""
         self._table = None
 
     def end(self) -> None:
-        """Take everything away for good."""
+        """Erase the drawing for good."""
         self._drawing.erase()
         self._table, self.can_draw = None, False
 
     def draw(self, rows: Iterable[str]) -> None:
-        """Draw, if that is possible; ``rows`` are the job's unfinished lines."""
+        """Draw, if the terminal can; ``rows`` are the job's unfinished lines."""
         if not self.can_draw:
             return
         width, height = self._stream.size()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The job's own lines on the screen, and the last ones of every rank for the end of the run."""
+"""The job's own lines on the screen, and the last lines of each rank for the end of the run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from madctl.screen.lines import Line, Ticker, label, shortened
 from madctl.screen.terminal import Stream
 
 LAST_LINES = 20
-LONGEST = 4096  # of a last line: each rank has twenty of them in memory
+LONGEST = 4096  # characters of a last line: twenty per rank are kept in memory
 _WIDEST = 32
 
 
 class JobOutput:
-    """Writes what is added to the logs of a run; callers hold the lock."""
+    """Writes new output of a run; callers hold the lock."""
 
     def __init__(self, stream: Stream, ticker: Ticker | None, hosts: Sequence[str], chosen: Chosen) -> None:
         """
         Prepare.
 
         Args:
-            ticker: Where lines wait for equal ones and come back to ``write``; without it they are written at once.
+            ticker: Folds equal lines, and passes them to ``write`` after a while; without it, they are written at once.
             chosen: Whose output to show.
         """
         self._stream, self._ticker, self._chosen = stream, ticker, chosen
@@ -36,7 +36,7 @@ class JobOutput:
         self._last: dict[Source, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_LINES))
 
     def align(self, hosts: Sequence[str]) -> None:
-        """Make room for the names of hosts, which a job that waits does not know yet."""
+        """Widen the column of host names, which are not yet known while a job waits."""
         self._width = max(self._width, max(map(len, hosts), default=0) + (5 if len(hosts) > 1 else 0))
         if self._ticker:
             self._width = max(self._width, min(_WIDEST, len(fold(hosts)) + 5))
@@ -61,7 +61,7 @@ class JobOutput:
             self.show(output)
 
     def add(self, source: Source, texts: Sequence[str]) -> None:
-        """Show lines, or states of a line that continues."""
+        """Show lines, or states of an unfinished line."""
         if self._ticker:
             for text in texts:
                 self._ticker.add(source, text)
@@ -74,11 +74,11 @@ class JobOutput:
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the user has said what to show."""
+        """Whether the user chose what to show."""
         return bool(self._chosen)
 
     def labelled(self, source: Source, text: str) -> str:
-        """Return a line behind its source."""
+        """Return a line prefixed with its source."""
         return f"{self._label(label(source))} │ {text}"
 
     def write(self, line: Line) -> None:
@@ -90,7 +90,7 @@ class JobOutput:
         return self._last[host, "" if rank is None else str(rank)]
 
     def forget(self, replaced: Mapping[str, str]) -> None:
-        """Forget the last lines at a restart: the next failure has its own; show spares as the nodes they replace."""
+        """Forget the last lines at a restart: the next failure has its own; show spares like the nodes they replace."""
         self._last.clear()
         self._chosen = self._chosen.after(replaced)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that a person presses while something is drawn, and the terminal as it was before, however that ends."""
+"""Read keys while something is drawn, and restore the terminal afterwards, however that ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class Keys:
     """
-    Notes that a person, or a signal, wants to leave; a context manager that restores the terminal, and the signals.
+    Notes that a key or a signal asks to leave; a context manager that restores the terminal and the signal handlers.
 
-    Without a terminal to read from, there are only the signals.
+    Without a terminal to read from, it handles only signals.
     """
 
     def __init__(self) -> None:
         self.is_leaving = False
-        # The signal that ended it, other than Ctrl-C.
+        # The signal that asked to leave, other than Ctrl-C.
         self.ended_by: int | None = None
         self._before: list[Any] | None = None
         self._handlers: dict[int, Any] = {}
@@ -32,7 +32,7 @@ class Keys:
     def __enter__(self) -> Keys:
         with contextlib.suppress(OSError, ValueError, AttributeError, termios.error):
             descriptor = sys.stdin.fileno()
-            # In the background, to change the terminal, or to read from it, would stop this process.
+            # A background process would be stopped if it changed the terminal, or read from it.
             if os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp():
                 self._before = termios.tcgetattr(descriptor)
                 self.descriptor = descriptor
@@ -50,7 +50,7 @@ class Keys:
             signal.signal(number, handler)
 
     def read(self) -> None:
-        """Read what was pressed; a terminal that is gone is a reason to leave, too."""
+        """Read the pressed keys; a terminal that has gone away is also a reason to leave."""
         assert self.descriptor is not None
         try:
             pressed = os.read(self.descriptor, 1024)
@@ -59,7 +59,7 @@ class Keys:
         self.is_leaving = self.is_leaving or not pressed or any(key in _LEAVE for key in pressed)
 
     def _take_over(self) -> None:
-        """Have keys arrive at once, and not be shown; Ctrl-C and Ctrl-Z stay what they are."""
+        """Make the terminal deliver keys at once, without echo; Ctrl-C and Ctrl-Z work as usual."""
         if self.descriptor is None or self._before is None:
             return
         own = list(self._before)

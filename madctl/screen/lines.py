@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Fold equal lines of a job over its ranks, on their way to madctl's screen.
+Fold lines that several ranks of a job print alike, on their way to madctl's screen.
 
-All of it is pure except the Ticker, which has a clock and a thread.
+Everything is pure except the Ticker, which has a clock and a thread.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def shortened(text: str, longest: int) -> str:
 
 
 def excerpt(text: str, most: int, longest: int) -> list[str]:
-    """Return the first lines of a text of unknown origin, and how many more there are."""
+    """Return the first lines of an untrusted text, and how many more there are."""
     lines = [line.encode("utf-8", "backslashreplace") for line in text.strip("\n").splitlines()]
     shown = [shortened(harmless(line), longest) for line in lines[: most if len(lines) <= most else most - 1]]
     return shown + [f"… {len(lines) - len(shown)} more lines"] * (len(lines) > most)
 
 
 def one_line(text: str, longest: int = 400) -> str:
-    """Write a text of unknown origin on one line."""
+    """Write an untrusted text on one line."""
     return shortened(harmless(" ".join(text.split()).encode("utf-8", "backslashreplace")), longest)
 
 
 @dataclass
 class Line:
-    """One line of the screen and its sources; ``kind`` keeps apart what only looks the same."""
+    """One line of the screen and its sources; lines of different ``kind`` are not folded."""
 
     kind: str
     text: str
@@ -59,7 +59,7 @@ class Line:
 
     @property
     def label(self) -> str:
-        """Its sources: a rank as host:rank, several ranks as their hosts and how many they are."""
+        """Its sources: one rank as host:rank, several ranks as their hosts and their number."""
         if len(self.sources) == 1:
             return label(self.sources[0])
         hosts = fold(self.hosts)
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def cost(self) -> int:
-        """The memory it takes, about; the bookkeeping is more than most lines."""
+        """Its approximate memory; the bookkeeping takes more than most lines."""
         return len(self.text) + 256 + 64 * len(self.sources)
 
 
@@ -82,7 +82,7 @@ class Window:
     """
     Folds equal lines that several sources print within a short time.
 
-    The lines of one source keep their order and their number: a source only joins a line that comes after its last one.
+    The lines of a source keep their order and number: a source joins only a line that comes after its last one.
     """
 
     def __init__(self, seconds: float = 0.2, most: int = 4 << 20) -> None:
@@ -91,11 +91,11 @@ class Window:
 
         Args:
             seconds: How long a line waits for equal ones.
-            most: Bytes of memory that waiting lines may take, about; beyond it, the oldest lines are due at once.
+            most: Approximate memory for waiting lines, in bytes; beyond it, the oldest lines are due at once.
         """
         self._seconds, self._most = seconds, most
         self._waiting: deque[Line] = deque()
-        self._numbers: dict[tuple[str, str], list[int]] = {}  # of the lines that wait, ascending
+        self._numbers: dict[tuple[str, str], list[int]] = {}  # of waiting lines, ascending
         self._lines: dict[int, Line] = {}
         self._latest: dict[Source, int] = {}
         self._next = 1
@@ -123,7 +123,7 @@ class Window:
         """
         Yield the lines that have waited long enough, in the order in which they first appeared.
 
-        Each is removed as it is yielded, so none is lost or out of order when a caller is cut short.
+        Each is removed when it is yielded, so none is lost or out of order if the caller is interrupted.
         """
         while self._waiting and (self._waiting[0].since + self._seconds <= now or self._size > self._most):
             line = self._waiting.popleft()
@@ -136,12 +136,12 @@ class Window:
             yield line
 
     def next_due(self) -> float | None:
-        """Return when the next line is due; None when none waits."""
+        """Return when the next line is due; None if no line waits."""
         return self._waiting[0].since + self._seconds if self._waiting else None
 
 
 class Ticker:
-    """Shows the lines of a window when they are due, though nothing more may come, and draws what is below them."""
+    """Shows the lines of a window when they are due, even without further input, and draws what is below them."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Ticker:
                 self._wake()
 
     def redraw(self, seconds: float = DRAW_SECONDS) -> None:
-        """Draw in that many seconds, unless it is due earlier; further calls until then cost nothing."""
+        """Draw in that many seconds, unless a drawing is due earlier; further calls until then cost nothing."""
         with self._more:
             due = self._clock() + seconds
             if due < (self._drawing_due or _NEVER):
@@ -182,7 +182,7 @@ class Ticker:
                 self._wake()
 
     def flush(self) -> None:
-        """Show all lines that wait."""
+        """Show all waiting lines."""
         with self._more:
             self._show_due(float("inf"))
 
@@ -204,7 +204,7 @@ class Ticker:
                 if due > now:
                     is_asked = self._more.wait(_IDLE_SECONDS if due == _NEVER else due - now)
                     if not is_asked and self._window.next_due() is None and self._drawing_due is None:
-                        # Nobody tells when the last line has come, and a program may show many runs.
+                        # End an idle thread: it cannot know which line is the last, and a program may show many runs.
                         self._thread = None
                         return
                     continue

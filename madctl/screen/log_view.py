@@ -26,10 +26,10 @@ STREAMS = {"out": "stdout", "err": "stderr"}
 @dataclass(frozen=True)
 class Form:
     """
-    How lines are written: each behind its time, all in the order of their times, the last ones of them, as JSON.
+    How lines are written: with their times, sorted by time, only the last ones, as JSON.
 
     Attributes:
-        taker: What gets the lines in place of the screen.
+        taker: Receives the lines in place of the screen.
     """
 
     with_times: bool = False
@@ -40,12 +40,12 @@ class Form:
 
     @property
     def needs_times(self) -> bool:
-        """Whether the times of lines have to be known."""
+        """Whether the times of lines are needed."""
         return self.with_times or self.is_merged or self.as_json or self.taker is not None
 
 
 class LogView(View):
-    """Shows the output of a run, and says of what was asked for that there is none."""
+    """Shows the output of a run, and reports chosen nodes or ranks without output."""
 
     def __init__(self, names: Sequence[str], plan: Any, form: Form, chosen: Chosen) -> None:
         """
@@ -53,7 +53,7 @@ class LogView(View):
 
         Args:
             names: All nodes of the run.
-            plan: That of the run, with the nodes that are read.
+            plan: The plan of the run, with the nodes that are read.
         """
         super().__init__(names, as_json=False, stages=(), quiet=True, chosen=chosen)
         self._form, self._chosen = form, chosen
@@ -71,7 +71,7 @@ class LogView(View):
         self._width = max(map(len, names), default=0) + (5 if len(names) > 1 else 0)
 
     def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
-        """Take the plan of a run that had none yet when its output was asked for."""
+        """Take the plan of a run that had none yet when reading began."""
         if plan and not self._plan["nodes"]:
             super().planned(plan, without_ifconfig)
             self._begin([node["host"] for node in plan["nodes"]], plan)
@@ -94,7 +94,7 @@ class LogView(View):
                     self.show_merged()
 
     def close(self) -> None:
-        """Show all lines that wait."""
+        """Show all waiting lines."""
         with self._lock:
             for host, log, text in self._logs.end():
                 self._show_lines(host, log, [text])
@@ -104,10 +104,10 @@ class LogView(View):
 
     def tell_silent(self, when: str) -> None:
         """
-        Tell whose output was asked for, and is empty.
+        Report whose output was requested but is empty.
 
         Args:
-            when: Which time was asked for, in words; empty for all.
+            when: The requested time, in words; empty for all.
         """
         who_has = silent(self._chosen, self._plan, self._printed)
         if who_has:
@@ -117,7 +117,7 @@ class LogView(View):
     def _take(self, kind: str, event: dict[str, Any], payload: bytes) -> None:
         if kind == events.LOG:
             host, log = event["host"], event["log"]
-            # A clock that was set back does not change the order of lines.
+            # If a clock was set back, keep the order of lines.
             self._times[host, log] = max(self._times.get((host, log), 0.0), event.get("time", 0.0))
             self._show_lines(host, log, self._logs.feed(host, log, payload))
         elif kind == events.SKIPPED:
@@ -132,7 +132,7 @@ class LogView(View):
         if not self._chosen.shows(host, rank):
             return
         if self._runner.has_models and rank and not self._chosen.ranks:
-            return  # madengine prints it as well.
+            return  # madengine prints these lines as well.
         stream = log.rpartition(".")[2]
         if self._runner.hides_stop and not rank:
             texts = self._end.without(host, list(texts))
@@ -145,7 +145,7 @@ class LogView(View):
                 self.put(line)
 
     def show_merged(self) -> None:
-        """Show what waits in the order of time; what comes later is shown as it comes."""
+        """Show waiting lines sorted by time; later lines are shown as they arrive."""
         with self._lock:
             merger, self._merger = self._merger, None
             for line in merger.merged(self._form.last) if merger else ():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sort lines of many logs by time in little memory: sorted parts go into a temporary file without a name."""
+"""Sort lines of many logs by time in little memory: sorted parts go to an unnamed temporary file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from itertools import islice
 from typing import IO, NamedTuple
 
 _MOST_BYTES = 1 << 25  # of lines in memory
-_LINE_BYTES = 300  # roughly the cost of its objects
+_LINE_BYTES = 300  # approximate memory of a line's objects
 _BLOCK = 1 << 16
 
 
 class LogLine(NamedTuple):
-    """One line of a log; ``at`` is in seconds of this machine's clock, and 0 where it is unknown."""
+    """One line of a log; ``at`` is in seconds of this machine's clock, 0 if it is unknown."""
 
     at: float
     host: str
-    rank: str  # empty for what a runner printed
+    rank: str  # empty for output of a runner
     stream: str
     text: str
 
@@ -30,7 +30,7 @@ _Numbered = tuple[float, int, LogLine]
 
 
 class Merger:
-    """Takes lines, those of one log in the order of their times, and gives all of them back in that order."""
+    """Takes lines, those of each log sorted by time, and returns all of them sorted by time."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most, self._size, self._count = most_bytes, 0, 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems on the screen, and with them the answer of a command that only asks nodes."""
+"""Print problems, and with them the answers of commands that only query nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from madctl.errors import Problem
 from madctl.result import Answer, answer, to_json
 from madctl.screen.terminal import Stream, say, streams
 
-# A problem shows at a glance how bad it is.
+# Colours show how bad a problem is.
 COLOURS = {"notice:": YELLOW, "madctl:": RED}
 
 
@@ -28,9 +28,9 @@ def print_problems(
     Print warnings, then errors, one line each.
 
     Args:
-        blank: Whether an empty line comes first.
-        logs: A command that is printed afterwards, so that no error need name it.
-        stream: Where to; by default standard error.
+        blank: Whether to print an empty line first.
+        logs: A command that is printed afterwards; remedies that only refer to it are left out.
+        stream: Where to print; by default, standard error.
     """
     errors = [replace(error, remedy=None) if error.remedy == f"see {logs}" else error for error in errors]
     lines = [f"notice: {line}" for line in folded(warnings)] + [f"madctl: {line}" for line in folded(errors)]
@@ -38,7 +38,7 @@ def print_problems(
 
 
 def folded(problems: Sequence[Problem]) -> list[str]:
-    """Write problems as lines, one line for all nodes that have the same one, in order of appearance."""
+    """Write problems as lines, one line for all nodes with the same problem, in order of appearance."""
     return problem_lines.lines([vars(problem) for problem in problems])
 
 
@@ -52,18 +52,18 @@ def print_answer(
     good: str = "succeeded",
 ) -> int:
     """
-    Print what a command found out, then its problems; return its exit code.
+    Print the answer of a command, then its problems; return its exit code.
 
     Args:
-        data: Printed as JSON where the options ask for that, otherwise ``lines`` are.
-        good: The status without problems.
+        data: Printed if the options request JSON; otherwise, ``lines`` are.
+        good: The status if there are no problems.
     """
     lines = lines if isinstance(lines, Sequence) else list(lines)
     return show_answer(options, answer(options.command, run_id, data, lines, problems, notices, good))
 
 
 def show_answer(options: Any, found: Answer) -> int:
-    """Print an answer, as JSON where the options ask for that, then its problems; return its exit code."""
+    """Print an answer, as JSON if the options request that, then its problems; return its exit code."""
     say(*[to_json(found.result)] if options.output == "json" else found.lines)
     print_problems(found.result.errors, found.result.warnings)
     return found.result.exit_code

@@ -2,11 +2,11 @@
 """
 The one place that prints.
 
-What is printed may quote a node, a file or an argument. ``say`` and ``tell`` print each text as one line, whatever is
-in it, and only visible characters reach a terminal. No other file of the package prints.
+Output may quote a node, a file or an argument. ``say`` and ``tell`` print each text as one line, whatever it contains,
+and only visible characters reach a terminal. No other file of the package prints.
 
-A stream that takes nothing does not end a command: the reader of our output may go, and a disk may be full, while a run
-needs us. ``leave`` returns what was lost, for the exit code.
+A failure to write does not end a command: the reader of our output may have gone, or a disk may be full, while a run
+needs us. ``leave`` returns the error, for the exit code.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.job_lines i
 from madctl.errors import DEBUG
 from madctl.screen import display
 
-# Encodings in which ASCII is what it is.
+# Encodings that contain ASCII unchanged.
 _LIKE_ASCII = ("utf-8", "ascii", "iso8859-1")
 
 
 class Stream:
-    """One of the two standard streams, as ``sys`` has it at the moment."""
+    """One of the two standard streams, as ``sys`` currently has it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -41,16 +41,16 @@ class Stream:
 
     def lines(self, texts: Iterable[object], kept: str = "", colours: Mapping[str, str] = MappingProxyType({})) -> None:
         """
-        Write texts, each of them as one line, all in one piece.
+        Write texts, each as one line, in a single write.
 
         Args:
-            colours: Those of words, where the stream shows colours; the one that comes first in a text gets its colour.
+            colours: The colours of words, if the stream shows colours; only the first of them in a text is coloured.
         """
         shown = colours if self.has_colours() else {}
         self.write("".join(display.painted(plain(text, kept), shown) + "\n" for text in texts))
 
     def write(self, text: str) -> None:
-        """Write a text as it is: it is known to be harmless, or moves the cursor on purpose."""
+        """Write a text unchanged: it is known to be harmless, or moves the cursor on purpose."""
         stream: TextIO | None = getattr(sys, self._name)
         if stream is None:
             return
@@ -61,18 +61,18 @@ class Stream:
             write()
             stream.flush()
         except BrokenPipeError:
-            # The reader has seen enough, as ``head`` does.
+            # The reader has seen enough, such as ``head``.
             self.reader_gone = True
             _silence(stream)
         except OSError as error:
             self.error = self.error or error
 
     def job(self, label: str, texts: Iterable[str]) -> None:
-        """Write lines of a job, which may have tabs and colours, behind their source."""
+        """Write lines of a job, which may contain tabs and colours, prefixed with their source."""
         self.write("".join(f"{plain(label)} │ {colours.harmless(text, KEPT)}\n" for text in texts))
 
     def block(self, label: str, lines: bytes) -> None:
-        """Write whole lines of a job, all of them ASCII that is known to be harmless, behind their source."""
+        """Write whole lines of a job, in ASCII that is known to be harmless, prefixed with their source."""
         before = f"{plain(label)} │ "
         stream = getattr(sys, self._name)
         bare = getattr(stream, "buffer", None)
@@ -83,15 +83,15 @@ class Stream:
         self._guarded(stream, lambda: bare.writelines((head, lines.replace(b"\n", b"\n" + head), b"\n")))
 
     def can_draw(self) -> bool:
-        """Return whether it is a terminal that can move its cursor."""
+        """Return whether the stream is a terminal that can move its cursor."""
         return redrawn.is_possible(getattr(sys, self._name))
 
     def takes_colours(self) -> bool:
-        """Return whether colours of a job may be shown on it; see no-color.org."""
+        """Return whether it may show colours of a job; see no-color.org."""
         return self.can_draw() and not os.environ.get("NO_COLOR")
 
     def size(self) -> os.terminal_size:
-        """Return the columns and lines of the terminal as it is now."""
+        """Return the current size of the terminal, in columns and lines."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             found = os.get_terminal_size(getattr(sys, self._name).fileno())
             if found.columns and found.lines:
@@ -99,16 +99,16 @@ class Stream:
         return shutil.get_terminal_size()
 
     def is_terminal(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return whether the stream is a terminal."""
         stream: TextIO | None = getattr(sys, self._name)
         return stream is not None and stream.isatty()
 
     def has_colours(self) -> bool:
-        """Return whether it shows colours."""
+        """Return whether the stream shows colours."""
         return display.has_colours(os.environ, self.is_terminal())
 
     def width(self) -> int | None:
-        """Return how many columns it has; None where lines can be of any length."""
+        """Return its number of columns; None if lines can have any length."""
         return display.width(os.environ, self._width_of_terminal())
 
     def _width_of_terminal(self) -> int | None:
@@ -120,21 +120,21 @@ class Stream:
             return None
 
     def prepare(self) -> None:
-        """Forget what failed before, and show characters that the stream cannot encode as escapes."""
+        """Forget earlier failures, and show characters that the stream cannot encode as escapes."""
         self.reader_gone, self.error = False, None
         stream = getattr(sys, self._name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
     def leave(self) -> None:
-        """Keep Python from retrying, and complaining, when it ends."""
+        """Prevent Python from retrying failed writes, and from complaining, at its end."""
         stream = getattr(sys, self._name)
         if self.error and stream is not None:
             _silence(stream)
 
 
 class _Nowhere(Stream):
-    """The stream of a program that imports madctl, and prints for itself."""
+    """The stream for programs that import madctl, and do their own printing."""
 
     def write(self, text: str) -> None:
         """Write nothing."""
@@ -143,11 +143,11 @@ class _Nowhere(Stream):
         """Write nothing."""
 
     def can_draw(self) -> bool:
-        """Return that it has no cursor."""
+        """Return False: it has no cursor."""
         return False
 
     def is_terminal(self) -> bool:
-        """Return that it is none."""
+        """Return False."""
         return False
 
 
@@ -158,7 +158,7 @@ _IS_SILENT = ContextVar("madctl_is_silent", default=False)
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Have all that is called in here print nothing, and the views that are made in here, also in other threads."""
+    """Silence everything called in this context, and the views created in it, even in other threads."""
     before = _IS_SILENT.set(True)
     try:
         yield
@@ -167,7 +167,7 @@ def silence() -> Iterator[None]:
 
 
 def streams() -> tuple[Stream, Stream]:
-    """Return where to print, as standard output and standard error."""
+    """Return the streams for standard output and standard error."""
     return (_NOWHERE, _NOWHERE) if _IS_SILENT.get() else (OUT, ERR)
 
 
@@ -182,21 +182,21 @@ def tell(*texts: object) -> None:
 
 
 def can_ask() -> bool:
-    """Return whether there is a person to ask, who sees the question."""
+    """Return whether there is a person who can see and answer a question."""
     return sys.stdin is not None and sys.stdin.isatty() and ERR.is_terminal()
 
 
 def agreed(question: str) -> bool:
-    """Ask on the terminal, and return whether the answer is yes; an empty one is no."""
+    """Ask on the terminal, and return whether the answer is yes; an empty answer means no."""
     ERR.write(f"{plain(question)} [y/N] ")
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     except (OSError, ValueError):
-        return False  # The terminal has gone, or it was no text.
+        return False  # The terminal is gone, or the input was not text.
 
 
 def trace(error: BaseException) -> None:
-    """Print where an error came from, if the user is looking for a bug."""
+    """Print the traceback of an error, if the user is debugging."""
     if os.environ.get(DEBUG):
         import traceback
 
@@ -207,7 +207,7 @@ def prepare() -> None:
     """
     Make the standard streams ready.
 
-    Where one is closed, the next file or socket would get its number, and with it what is printed.
+    If one is closed, the next file or socket would get its number, and would receive our output.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -217,7 +217,7 @@ def prepare() -> None:
 
 
 def leave() -> OSError | None:
-    """Release the streams, and return what kept output from being written, other than a reader that has gone."""
+    """Release the streams, and return the error that prevented output, unless its reader was gone."""
     OUT.leave()
     ERR.leave()
     return OUT.error
@@ -227,4 +227,4 @@ def _silence(stream: TextIO) -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):
-        return  # It has no descriptor.
+        return  # The stream has no descriptor.

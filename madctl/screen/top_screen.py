@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``madctl top`` shows: as tables that are drawn again in place, as lines, or as data."""
+"""What ``madctl top`` shows: as tables that are redrawn in place, as lines, or as data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show import colo
 from ansible_collections.madctl.multinode.plugins.module_utils._show.redrawn import Redrawn
 from madctl.screen.terminal import Stream
 
-# A sample that is older than this is worth a word.
+# Note the age of samples older than this.
 _OLD_SECONDS = 15.0
 _JUDGE_SECONDS = 1.0
 _NOBODY = "no node of the run has started yet"
@@ -24,7 +24,7 @@ Odd = Mapping[lagging.Name, Sequence[str]]
 
 
 def samples(nodes: Mapping[str, Node]) -> dict[str, Mapping[str, Any]]:
-    """Return the last samples of the nodes on which the run continues; of all nodes, once it continues nowhere."""
+    """Return the last samples of nodes on which the run continues, or of all nodes once it has ended everywhere."""
     going = {host: node for host, node in nodes.items() if not node.is_over} or nodes
     return {host: node.sample for host, node in going.items() if node.sample is not None}
 
@@ -33,11 +33,11 @@ def lines(
     title: str, nodes: Mapping[str, Node], odd: Odd, now: float, size: tuple[int | None, int | None] = (None, None)
 ) -> list[str]:
     """
-    Write everything, in colours.
+    Write the whole screen, in colours.
 
     Args:
-        now: The time of the clock that says when nodes were heard.
-        size: Columns and lines of the screen, None for any number.
+        now: The current time, by the clock of the times at which nodes answered.
+        size: Columns and lines of the screen; None for no limit.
     """
     width, height = size
     rows = [usage_table.Node(host, node.sample, *_note(node, now)) for host, node in nodes.items()]
@@ -50,7 +50,7 @@ def lines(
 
 
 def _note(node: Node, now: float) -> tuple[str, bool]:
-    """Return a few words about a node, and whether they are bad news."""
+    """Return a short note about a node, and whether it is bad news."""
     if node.problem is not None:
         return "no answer", True
     if node.state is None:
@@ -67,7 +67,7 @@ def _note(node: Node, now: float) -> tuple[str, bool]:
 
 
 def data(nodes: Mapping[str, Node], odd: Odd) -> dict[str, Any]:
-    """Return what is known of the nodes that have answered, as data."""
+    """Return the samples of nodes that answered, as data."""
     return {
         host: _of_node(host, node, odd)
         for host, node in nodes.items()
@@ -95,7 +95,7 @@ def _of_node(host: str, node: Node, odd: Odd) -> dict[str, Any]:
 
 
 class TopScreen:
-    """Draws on a terminal, in place, and leaves the last state there."""
+    """Draws on a terminal in place, and leaves the last state there."""
 
     def __init__(self, stream: Stream, title: str) -> None:
         self._stream, self._title = stream, title
@@ -105,16 +105,16 @@ class TopScreen:
         self._due = 0.0
 
     def take(self, nodes: Mapping[str, Node], now: float) -> None:
-        """Judge new samples, once a second, however many nodes answer in it."""
+        """Judge new samples, at most once per second, however many nodes answer."""
         if now >= self._due:
             self._due = now + _JUDGE_SECONDS
             self._odd = self._marks.take(lagging.ranks_of(samples(nodes)))
 
     def draw(self, nodes: Mapping[str, Node], now: float) -> None:
-        """Draw as much as there is room for."""
+        """Draw as much as there is space for."""
         width, height = self._stream.size()
         found = lines(self._title, nodes, self._odd, now, (width - 1, height - 3))
-        # What is drawn must be lower than the terminal, however low that is.
+        # A drawing must be lower than the terminal, however low that is.
         self._drawing.draw(self._shown([*found[: max(1, height - 3)], "", columns.cut(_LEAVE, width - 1)]))
 
     def leave(self, nodes: Mapping[str, Node], now: float) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a launch looks like on the screen: the story on stderr, the job's own lines on stdout.
+The screen of a launch: the story on stderr, the job's own lines on stdout.
 
-Lines are plain without a terminal. Control characters of the job are made harmless; files on the nodes keep them.
+Without a terminal, lines are plain. The job's control characters are made harmless; files on the nodes keep them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from madctl.screen.terminal import streams
 _PATIENCE = 0.5
 _COLOURS = {summary.SUCCEEDED: GREEN, **dict.fromkeys(("failed", "timed out"), RED)}
 _VERDICTS = {str(sentences.Sentence("done", how)): colour for how, colour in _COLOURS.items()}
-# Between lines of a job that come so fast, what is below them is not drawn again.
+# While lines of a job follow each other this fast, the part below them is not redrawn.
 _FLOOD_SECONDS = 0.02
 
 
@@ -54,10 +54,10 @@ class View:
         Prepare.
 
         Args:
-            stages: The columns of the table that is drawn on a terminal; no table without any.
-            quiet: Whether to show nothing of the story.
+            stages: The columns of the table that is drawn on a terminal; if empty, there is no table.
+            quiet: Whether to hide the story.
             chosen: Whose output to show.
-            told: Codes of notices that were shown before, and are kept for the result only.
+            told: Codes of notices that were shown before, and now appear only in the result.
         """
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -72,7 +72,7 @@ class View:
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)
         if self._folds:
-            # However a command ends, no line is left behind.
+            # However a command ends, all lines are shown.
             atexit.register(self.close)
         self._job = JobOutput(self._output, self._ticker if self._folds else None, names, chosen)
         self._snapshots = Snapshots()
@@ -87,17 +87,17 @@ class View:
 
     @property
     def reader_gone(self) -> bool:
-        """Whether the reader of the lines has gone."""
+        """Whether the reader of the output is gone."""
         return self._output.reader_gone
 
     def masked(self, data: Any) -> Any:
-        """Return data, a problem, a result or a list of them, without the secrets in it."""
+        """Return data, a problem, a result or a list of these, without secrets."""
         return self._mask.data(data)
 
     # -- the start of a run -----------------------------------------------------------------------
 
     def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
-        """Show the plan, or that it has to wait for net-tools; nothing where it was refused."""
+        """Show the plan, or that it has to wait for net-tools; nothing if the launch was refused."""
         with self._lock:
             if without_ifconfig:
                 self._tell(sentences.installing(without_ifconfig))
@@ -112,12 +112,12 @@ class View:
             self._tell(sentences.planned(plan))
 
     def called(self, run_id: str, name: str | None) -> None:
-        """Show the id and the name of the run."""
+        """Show the ID and the name of the run."""
         with self._lock:
             self._tell(sentences.called(run_id, name))
 
     def attached(self, plan: dict[str, Any]) -> None:
-        """Show that a run which began before is followed."""
+        """Show that an earlier run is followed."""
         with self._lock:
             self._story.begin(plan)
             self._below.begin(plan)
@@ -139,7 +139,7 @@ class View:
                 if isinstance(shown, Output):
                     self._job.show(shown)
                 elif self._folds and kind in sentences.LINKS:
-                    # Other hosts may fall silent, or be back, at the same time.
+                    # Other hosts may fall silent, or return, at the same time.
                     self._ticker.add((event["host"], ""), "", kind)
                 else:
                     self._tell(shown)
@@ -155,26 +155,26 @@ class View:
             self._tell(sentences.Sentence("notice", str(self.masked(problem))))
 
     def progress(self, stage: str, text: str) -> None:
-        """Show how far a run is before it has nodes."""
+        """Show the progress of a run that has no nodes yet."""
         with self._lock:
             self._tell(sentences.Sentence(stage, text))
 
     # -- signals ----------------------------------------------------------------------------------
 
     def interrupted(self, order: bytes) -> None:
-        """Show what follows from a Ctrl-C, or from the end of the terminal."""
+        """Show the effect of a Ctrl-C, or of a closed terminal."""
         self._is_leaving = self._is_leaving or order == wire.DETACH
         self._story.is_interrupted = True
         self._at_once(sentences.interrupted(order, self._story.is_running))
 
     def still_running(self, run_id: str, is_forgotten: bool = False, waiting: str = "") -> None:
-        """Show how to come back to a run that continues, or waits as a job, also where there is no record of it."""
+        """Show how to return to a run that continues, or waits in a queue, even if it has no record."""
         hosts = self._story.hosts if is_forgotten else ()
         found = sentences.queued(run_id, waiting) if waiting else sentences.still_running(run_id, hosts)
         self._at_once(*found, ends=True)
 
     def _at_once(self, *told: sentences.Sentence, ends: bool = False) -> None:
-        # Another thread may hold the lock and wait for a screen that takes nothing; that must not delay leaving.
+        # Another thread may hold the lock while it waits for a blocked terminal; that must not delay leaving.
         if not self._lock.acquire(timeout=_PATIENCE):
             self._err.lines(() if self._quiet else told)
             return
@@ -192,14 +192,14 @@ class View:
 
     def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "", logs: str = "") -> None:
         """
-        Write the summary: what failed first and its last words, or that all went well.
+        Write the summary: the first failure with its last lines, or success.
 
         Args:
-            status: How it ended, in a word.
-            data: What is known of the run.
+            status: How the run ended, in one word.
+            data: The facts about the run.
             ran: Whether anything was started.
-            error_text: What the rank that failed first wrote into its error file.
-            logs: The command that shows its output.
+            error_text: The contents of the error file of the rank that failed first.
+            logs: The command that shows the output of that rank.
         """
         # As in ``_at_once``, but only a command that detaches may leave without a summary.
         if not self._lock.acquire(timeout=_PATIENCE if self._is_leaving else -1):
@@ -219,7 +219,7 @@ class View:
     def _last_words(self, problem: Problem, error_text: str) -> None:
         if problem.host is None:
             return
-        # Secrets of several lines are found only before the text is cut into lines.
+        # Multi-line secrets are found only before the text is split into lines.
         error = excerpt(self._mask.text(error_text), LAST_LINES, LONGEST)
         lines = summary.block("error", problem.host, problem.rank, error) if error else []
         last = self._job.last_lines(problem.host, problem.rank) if problem.code in codes.WITH_LAST_LINES else ()
@@ -227,7 +227,7 @@ class View:
         self._err.lines(lines, KEPT)
 
     def results(self, lines: Sequence[str], path: str) -> None:
-        """Show the results of models, and the file that has them."""
+        """Show the results of models, and the path of the file with them."""
         with self._lock:
             self._err.lines(["", *self._mask.data(list(lines)), ""])
             if path:
@@ -238,7 +238,7 @@ class View:
         self.close()
 
     def close(self) -> None:
-        """Show all lines that wait, and take away what is below them."""
+        """Show all waiting lines, and erase the part below them."""
         with self._lock:
             self._ticker.flush()
             self._below.end()
@@ -246,7 +246,7 @@ class View:
     # -- lines and what is below them -------------------------------------------------------------
 
     def _tell(self, sentence: sentences.Sentence) -> None:
-        """Write a line of the story, after all lines of the job that came before it."""
+        """Write a line of the story, after all earlier lines of the job."""
         self._ticker.flush()
         self._write(str(sentence))
 
@@ -276,7 +276,7 @@ class View:
         self._ticker.redraw(DRAW_SECONDS if self._below.can_draw or not self._story.is_settled else SNAPSHOT_SECONDS)
 
     def _beat(self) -> None:
-        """Do what is due though nothing happens, and see to it that it is done again."""
+        """Do what is due without any event, and schedule the next time."""
         self._job.show_all(self._story.settle())
         if not self._story.is_settled:
             self._ticker.redraw()
@@ -296,5 +296,5 @@ class View:
         self._below.draw(self._job.labelled(source, text) for source, text in rows)
 
     def _is_live(self, source: Source) -> bool:
-        """Return whether unfinished lines of a source are shown: those of one rank, unless the user wants others."""
+        """Return whether unfinished lines of a source are shown: those of one rank, unless the user chose others."""
         return self._job.is_shown(source) and (self._job.is_chosen or self._story.leads(source))

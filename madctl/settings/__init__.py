@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that nobody has to type: ``madctl.toml`` of a project and of a user, and ``MADCTL_…`` variables."""
+"""Options that need not be typed: ``madctl.toml`` of a project and of a user, and ``MADCTL_…`` variables."""

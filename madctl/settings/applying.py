@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give a parsed command line what nobody typed but settings say, and errors about that the place where it says so."""
+"""Complete a parsed command line from settings, and add their origins to errors about them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from madctl.settings.entries import ENV, Command, Entry, commands, shown
 from madctl.settings.merging import Setting
 from madctl.settings.reading import File
 
-# A shorter value may be any word.
+# Shorter values may match any word of a message.
 _SHORTEST = 3
 _FREE_TEXT = "note"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All settings that can be found from here, and the commands that they are for."""
+    """All settings that can be found from the current directory, and the commands that have options."""
 
     commands: Sequence[Command]
     files: Sequence[File] = ()
@@ -41,16 +41,16 @@ class Sources:
         Return the settings of a command.
 
         Raises:
-            UsageError: If it does not take one.
+            UsageError: If the command does not take a setting.
         """
         return merging.merged(merging.layers(command, self.files, self.variables, profile, self.commands))
 
     def require_trust(self, command: Command, setting: Setting) -> None:
         """
-        Refuse a setting of a project whose file is not trusted.
+        Refuse a setting that needs trust if the project's file is not trusted.
 
         Raises:
-            UsageError: If it is one.
+            UsageError: If the setting is refused.
         """
         for entry in setting.entries:
             if trust.needs(command.options[entry.key], entry):
@@ -73,7 +73,7 @@ def sources(parser: Parser) -> Sources:
 
 def profile_of(options: argparse.Namespace, found: Sources) -> str | None:
     """
-    Return the profile that was chosen.
+    Return the chosen profile, if any.
 
     Raises:
         UsageError: If no file has it.
@@ -83,7 +83,7 @@ def profile_of(options: argparse.Namespace, found: Sources) -> str | None:
     if name is None or name in found.profiles:
         return name
     if not hasattr(options, "profile"):
-        return None  # The variable is meant for commands that need one.
+        return None  # The variable is meant for commands that have profiles.
     what = "--profile" if typed is not None else environment.PROFILE
     places = " or ".join(shown(file.path) for file in found.files) or f"{finding.NAME}, and there is no such file"
     remedy = meant(name, found.profiles) or "see madctl config"
@@ -92,11 +92,11 @@ def profile_of(options: argparse.Namespace, found: Sources) -> str | None:
 
 def apply(options: argparse.Namespace, parser: Parser, parse: Callable[[], argparse.Namespace]) -> list[Problem]:
     """
-    Set options that were not typed.
+    Set options that were not typed from settings.
 
     Args:
-        options: What was parsed; changed in place.
-        parse: Parses the command line again.
+        options: The parsed options, which are changed in place.
+        parse: Parses the same command line again.
 
     Returns:
         Notices.
@@ -131,11 +131,11 @@ def _words(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 class _Untyped(list[Any]):
-    """A default that is recognised after parsing, and to which values can be appended."""
+    """A default that can be recognised after parsing, and to which values can be appended."""
 
 
 def _typed(command: Command, parse: Callable[[], argparse.Namespace]) -> set[str]:
-    """Return the keys of options that were typed: argparse itself does not tell them from defaults."""
+    """Return the keys of options that were typed: argparse itself does not distinguish them from defaults."""
     mark = _Untyped()
     defaults = {key: action.default for key, action in command.options.items()}
     try:
@@ -157,12 +157,12 @@ def _set(options: argparse.Namespace, command: Command, setting: Setting, is_typ
         return
     lines = [line for entry in setting.entries for line in values.parsed(command, entry)]
     own = getattr(options, action.dest) if is_typed else []
-    # The last one of a name counts, and what was typed comes last.
+    # The last entry for a name counts, and typed ones come last.
     setattr(options, action.dest, [*lines, *own])
 
 
 def explained(problems: Sequence[Problem], settings: Mapping[str, Setting]) -> tuple[Problem, ...]:
-    """Return problems that say where the options that they are about were set, if nobody typed them."""
+    """Add to problems where the options that they are about were set, unless those were typed."""
     return tuple(_explained(problem, settings) for problem in problems)
 
 
@@ -176,7 +176,7 @@ def _explained(problem: Problem, settings: Mapping[str, Setting]) -> Problem:
 
 
 def _blamed(key: str, setting: Setting, said: str) -> Entry | None:
-    """Return the entry that a problem is about; None if it is about a variable that was typed, beside those set."""
+    """Return the entry that a problem is about; None if it is about a variable that was typed."""
     names = re.findall(rf"--{ENV} (\w+)", said) if key == ENV else []
     entries = [
         entry

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One setting, where it is from, and which options of which commands can be set."""
+"""One setting with its origin, and the options of commands that can be set."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from madctl.request.parser import Parser
 from madctl.settings.finding import PREFIX
 
 ENV = "env"
-# They say what one command is about, or consent to it, or where settings are from, or what is done with them.
+# These name the subject of one command, consent to it, choose the source of settings, or manage settings.
 _NEVER = ("attempt", "all", "yes", "profile", "init", "trust")
-# What a rerun may be given are changes of an earlier launch, which gets its settings as every launch does.
+# Options of a rerun change those of an earlier launch; the new launch gets settings as every launch does.
 _WITHOUT = ("rerun",)
 # Options that choose nodes: together they are one setting.
 NODES = ("hosts", "hostfile", "inventory", "limit", "lab")
-# For others, nodes that are named change the question: ps then asks them, and gc leaves out everything else.
+# For other commands, naming nodes changes the task: ps then queries them, and gc leaves out everything else.
 _WITH_NODES = ("launch", "check", "inventory")
-# Where the option means something else than the one of other commands.
+# Here the option has another meaning than for other commands.
 _OTHERWISE = (("lab", "name"),)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a setting is from: a line of a file, in a table, or a variable."""
+    """The origin of a setting: a line in a table of a file, or a variable."""
 
     path: str | None = None
     line: int | None = None
@@ -37,26 +37,26 @@ class Origin:
     variable: str | None = None
 
     def __str__(self) -> str:
-        """Write it as compilers do."""
+        """Write it as compilers write positions."""
         if self.variable:
             return self.variable
         return shown(self.path or "") + (f":{self.line}" if self.line else "")
 
     @property
     def is_broad(self) -> bool:
-        """Whether it is meant for every command that has the option."""
+        """Whether the setting is for every command that has the option."""
         commands = self.table[2:] if self.table[:1] == ("profile",) else self.table
         return not commands
 
     @property
     def source(self) -> str:
-        """What kind of source it is."""
+        """The kind of source."""
         return "environment" if self.variable else "project" if self.is_project else "user"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting as it was written."""
+    """One setting as written."""
 
     key: str
     value: Any
@@ -64,7 +64,7 @@ class Entry:
 
 
 def shown(path: str) -> str:
-    """Write a path as briefly as a reader here still finds it."""
+    """Shorten a path so that it still works in the current directory."""
     try:
         here = os.path.relpath(path)
     except OSError:
@@ -76,18 +76,18 @@ def shown(path: str) -> str:
 
 
 def located(error: MadctlError, origin: Origin) -> UsageError:
-    """Make the error of an option the error of a setting."""
+    """Turn the error of an option into the error of a setting."""
     return UsageError(*(_located(problem, origin) for problem in error.problems))
 
 
 def _located(problem: Problem, origin: Origin) -> Problem:
-    # The key of a file has no dashes.
+    # Keys in files have no leading dashes.
     return replace(problem, message=f"{origin}: {problem.message.removeprefix('--')}")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command, the words that start it, and the options that can be set, by key."""
+    """One command: the words that start it, and the options that can be set, by key."""
 
     words: tuple[str, ...]
     parser: Parser
@@ -95,16 +95,16 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The words that start it."""
+        """The words that start the command."""
         return " ".join(self.words)
 
     @property
     def tables(self) -> list[tuple[str, ...]]:
-        """The tables of a file that are about it, the most general first."""
+        """The tables of a file that apply to the command, the most general first."""
         return [self.words[:count] for count in range(len(self.words) + 1)]
 
     def takes(self, entry: Entry) -> bool:
-        """Return whether a setting is about this command."""
+        """Return whether a setting applies to this command."""
         if entry.key not in self.options:
             return False
         if not entry.origin.is_broad:

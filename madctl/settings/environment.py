@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings in environment variables: ``MADCTL_HOSTS`` is ``--hosts``, unless the variable is one that jobs get."""
+"""Settings in environment variables: ``MADCTL_HOSTS`` is ``--hosts``, unless madctl sets the variable for jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from madctl.settings.finding import PREFIX
 PROFILE = "MADCTL_PROFILE"
 _TIMING = "MADCTL_TIMING"
 _OWN = {PROFILE, DEBUG, _TIMING, addresses.CAME_IN_BY, pods.NODE}
-# How close a name has to be to be a misspelled one: jobs and users have variables of their own.
+# How similar a name must be to count as misspelled: jobs and users have variables of their own.
 _CLOSE = 0.8
 
 
@@ -24,20 +24,20 @@ def of_jobs() -> set[str]:
 
 
 def variables(commands: Sequence[Command]) -> dict[str, str]:
-    """Return the key of each variable that can be set."""
+    """Return the key of each variable that is a setting."""
     keys = {key for command in commands for key in command.options}
     return {variable(key): key for key in sorted(keys) if variable(key) not in of_jobs()}
 
 
 def entries(commands: Sequence[Command], environment: Mapping[str, str]) -> dict[str, Entry]:
-    """Return the settings that are in the environment; a variable that is empty is not set."""
+    """Return the settings in the environment; empty variables do not count."""
     known = variables(commands)
     set_ = {known[name]: (name, value) for name, value in environment.items() if value and name in known}
     return {key: Entry(key, value, Origin(variable=name)) for key, (name, value) in set_.items()}
 
 
 def misspelled(commands: Sequence[Command], environment: Mapping[str, str]) -> list[Problem]:
-    """Return notices about variables that look like settings and are none; a job may have its own."""
+    """Return notices about variables that look like misspelled settings; not in a job, which may have its own."""
     import difflib
 
     known = variables(commands)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example of a file of settings, from the parser: every setting once, as a comment, with what it does. Pure."""
+"""The example of a settings file, from the parser: every setting once, as a comment, with its help. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEAD = """\
 # command alone, in [profile.NAME] where --profile NAME is given. The command line wins, then MADCTL_... variables, then
 # a profile, then this file, then your own file.
 """
-# What most projects set, with values that say more than a placeholder.
+# Settings that most projects need, with realistic values instead of placeholders.
 _FIRST = {
     "hosts": '"gpu[01-16]"',
     "user": '"train"',
@@ -44,7 +44,7 @@ _PROFILE = """\
 
 
 def text(parser: Parser) -> str:
-    """Write the example; without its comments it is an empty file."""
+    """Write the example, which consists only of comments."""
     found = list(commands(parser))
     known = {key: action for command in reversed(found) for key, action in command.options.items()}
     top = [(key, value, known[key]) for key, value in _FIRST.items() if key in known]
@@ -73,7 +73,7 @@ def _wrapped(about: str) -> Iterator[str]:
 
 
 def _value(command: Command, key: str) -> str:
-    """Return what has the form of a value."""
+    """Return a placeholder in the form of a value."""
     action = command.options[key]
     if action.nargs == 0:
         return "true"

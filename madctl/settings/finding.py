@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find the files of settings, and read them if nobody else can have written them.
+Find the settings files, and read them only if no other user can have written them.
 
-Every start of madctl imports this, and most find no file, so it imports next to nothing.
+Every start of madctl imports this, and usually there is no file, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Text:
-    """A file of settings as it is on the disk; ``is_project`` is False for the user's own."""
+    """A settings file as it is on disk; ``is_project`` is False for the user's own."""
 
     path: str
     content: bytes
@@ -30,16 +30,16 @@ class Text:
 
 
 def is_any(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether there may be settings here."""
+    """Return whether there may be any settings."""
     return bool(any(name.startswith(PREFIX) for name in environment) or project() or os.path.lexists(user(environment)))
 
 
 def project(start: str | None = None) -> str | None:
-    """Return the nearest file of settings, in this directory or above it."""
+    """Return the nearest settings file, in this directory or above it."""
     try:
         place = os.path.abspath(start or os.getcwd())
     except OSError:
-        return None  # The directory is gone.
+        return None  # The directory was deleted.
     while True:
         path = os.path.join(place, NAME)
         if os.path.lexists(path):
@@ -50,19 +50,19 @@ def project(start: str | None = None) -> str | None:
 
 
 def user(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the user's own settings, whether or not there are any."""
+    """Return the path of the user's own settings file, whether or not it exists."""
     if sys.platform in ("darwin", "win32"):
         from platformdirs import user_config_dir
 
         return os.path.join(user_config_dir("madctl"), NAME)
-    # What platformdirs does elsewhere; to import it would take longer than all the rest of this file.
+    # The same as platformdirs, whose import would take longer than everything else in this file.
     base = environment.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
     return os.path.join(base, "madctl", NAME)
 
 
 def texts() -> list[Text]:
     """
-    Read the files that there are, the user's first.
+    Read the existing files, the user's first.
 
     Raises:
         UsageError: If one cannot be read, or others could have written it.
@@ -74,15 +74,15 @@ def texts() -> list[Text]:
 
 def read(path: str) -> bytes:
     """
-    Read a file of settings.
+    Read a settings file.
 
     Raises:
-        UsageError: If it is not a file of this user, or others may write it, or it is too large.
+        UsageError: If it is not a file of this user, is writable by others, or is too large.
     """
     try:
         link = os.lstat(path)
         if not stat.S_ISLNK(link.st_mode) or _is_trusted_owner(link.st_uid):
-            # Where it is a pipe, nobody waits for its other end.
+            # If it is a pipe, do not wait for its other end.
             with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
                 _require_own(path, os.fstat(stream.fileno()))
                 content = stream.read(MOST_BYTES + 1)
@@ -115,13 +115,13 @@ def _refused(path: str, why: str) -> UsageError:
 
 
 def _is_trusted_owner(uid: int) -> bool:
-    """Return whether a file's owner is this user, or root, or who called sudo."""
+    """Return whether a file's owner is this user, root, or the user who called sudo."""
     own = os.geteuid()
     return uid in (0, own) or own == 0 and str(uid) == os.environ.get("SUDO_UID")
 
 
 def _is_private(gid: int) -> bool:
-    """Return whether a group is the one of this user alone, as many distributions make it for each user."""
+    """Return whether a group is this user's private group, which many distributions create for each user."""
     import grp
     import pwd
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All settings with their values and where they are from, as rows and as data."""
+"""All settings with their values and origins, as rows and as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Row:
-    """One setting, and the commands that it holds for; ``is_all`` if no other command has the option."""
+    """One setting, and the commands to which it applies; ``is_all`` if no other command has the option."""
 
     setting: Setting
     words: Sequence[str]
@@ -35,7 +35,7 @@ def rows(found: Sources, profile: str | None) -> list[Row]:
     List the settings of all commands.
 
     Raises:
-        UsageError: If a command does not take one.
+        UsageError: If a command does not take a setting.
     """
     groups: dict[tuple[str, Setting], list[Command]] = {}
     for command in found.commands:
@@ -46,7 +46,7 @@ def rows(found: Sources, profile: str | None) -> list[Row]:
 
 
 class _Same:
-    """Tells settings apart by where they are written."""
+    """Compares settings by where they are written."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -66,13 +66,13 @@ def _row(found: Sources, key: str, setting: Setting, having: Sequence[Command]) 
     is_trusted = all(trust.is_trusted(file) for file in found.files)
     names = [command.name for command in having]
     words = [word for entry in setting.entries for word in written(action, entry)]
-    if key == ENV:  # The last one of a name counts.
+    if key == ENV:  # The last entry for a name counts.
         words = list({word.partition("=")[0]: word for word in words}.values())
     return Row(setting, words, names, len(having) == len(others), needs, is_trusted)
 
 
 def written(action: argparse.Action, entry: Entry) -> list[str]:
-    """Return the values of a setting as they would be typed, without what looks like a secret."""
+    """Return the values of a setting as they would be typed, without probable secrets."""
     if action.nargs == 0 or isinstance(entry.value, bool):
         return ["true" if values.is_on(entry) else "false"]
     found = values.texts(action, entry)
@@ -87,13 +87,13 @@ def _harmless(text: str) -> str:
 
 
 def _without_path(text: str) -> str:
-    """Return an address without what may be a token."""
+    """Return an address without the parts that may hold a token."""
     scheme, colon, rest = text.partition("://")
     return f"{scheme}{colon}{rest.partition('/')[0].rpartition('@')[2]}/{_HIDDEN}" if colon else _HIDDEN
 
 
 def lines(found: Sequence[Row]) -> list[tuple[str, str, str, str]]:
-    """Return the cells of a table, its head first."""
+    """Return the rows of a table, its head first."""
     table = [("SETTING", "VALUE", "FROM", "FOR")]
     for row in found:
         table.append((row.setting.last.key, " ".join(row.words), _places(row), _for(row)))
@@ -114,7 +114,7 @@ def _for(row: Row) -> str:
 
 
 def data(found: Sources, shown_rows: Sequence[Row], profile: str | None) -> dict[str, Any]:
-    """Return the same as data."""
+    """Return the settings as data."""
     files = [
         {
             "path": file.path,
@@ -147,7 +147,7 @@ def _origin(entry: Entry) -> dict[str, Any]:
 
 
 def heads(found: Sources, shown_rows: Sequence[Row], profile: str | None) -> list[tuple[str, str]]:
-    """Return what was read, as cells of a table."""
+    """Return the sources of settings, as rows of a table."""
     table = []
     is_trust_needed = any(row.needs_trust for row in shown_rows)
     for file in found.files:

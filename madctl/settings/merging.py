@@ -11,15 +11,15 @@ from madctl.settings import values
 from madctl.settings.entries import ENV, NODES, Command, Entry
 from madctl.settings.reading import PROFILE, File
 
-# Options that say the same thing in different words: what wins replaces all of them.
+# Options that are alternatives: the one that wins replaces all others of its group.
 _GROUPS = (NODES, ("gpus-per-node", "gres"))
-# A limit chooses among the hosts of an inventory, which may be set elsewhere.
+# --limit selects hosts of an inventory, which may be set elsewhere.
 _LIMIT, _INVENTORY = "limit", "inventory"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of one command: all entries that count, the last of which wins, and those that it overrides."""
+    """A setting of one command: the entries that count, of which the last wins, and those that are overridden."""
 
     entries: tuple[Entry, ...]
     overridden: tuple[Entry, ...] = ()
@@ -37,13 +37,13 @@ def layers(
     command: Command, files: Sequence[File], environment: Layer, profile: str | None, commands: Sequence[Command]
 ) -> list[Layer]:
     """
-    Return what may be set for one command, the weakest first.
+    Return the layers of settings for one command, the weakest first.
 
     Args:
         files: The user's, then the project's.
 
     Raises:
-        UsageError: If no command takes the value of a setting that is meant for all.
+        UsageError: If no command takes the value of a setting for all commands.
     """
     places: list[Layer] = [file.tables.get(table, {}) for file in files for table in command.tables]
     if profile is not None:
@@ -56,7 +56,7 @@ def _of(command: Command, layer: Layer, commands: Sequence[Command]) -> Layer:
 
 
 def _fits(command: Command, entry: Entry, commands: Sequence[Command]) -> bool:
-    """Return whether a command takes a value that is meant for all commands, as some have choices of their own."""
+    """Return whether a command takes a value that is set for all commands: some have their own choices."""
     if not entry.origin.is_broad:
         return True
     try:
@@ -95,7 +95,7 @@ def merged(found: Sequence[Layer]) -> dict[str, Setting]:
 
 
 def without(group: Sequence[str], given: set[str]) -> set[str]:
-    """Return the options of a group that do not count where some of it are given by something stronger."""
+    """Return the options of a group that do not count if a stronger layer sets others of the group."""
     chosen = given & set(group)
     if not chosen:
         return set()
@@ -103,5 +103,5 @@ def without(group: Sequence[str], given: set[str]) -> set[str]:
 
 
 def replaced(typed: set[str]) -> set[str]:
-    """Return the options that do not count, because of what was typed."""
+    """Return the options that do not count because of typed ones."""
     return {key for group in _GROUPS for key in without(group, typed)}

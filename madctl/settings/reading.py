@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a file of settings: TOML, whose keys are long options, with tables for commands and for profiles."""
+"""Read a settings file: TOML, whose keys are long options, with tables for commands and for profiles."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from madctl.settings.finding import Text
 PROFILE = "profile"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-# A statement of more lines than these is found to be valid, but not where it is.
+# The most lines of a statement; longer ones are read, but from there on the lines of keys are unknown.
 _LONGEST = 100
-# Shorter words are in too many names to suggest one.
+# Shorter words are part of too many names to suggest one.
 _SHORTEST = 3
 _Lines = Mapping[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
 class File:
-    """One file: its settings by table, and what it contains, by which it can be trusted."""
+    """One file: its settings by table, and a digest of its content, by which it can be trusted."""
 
     path: str
     is_project: bool
@@ -53,7 +53,7 @@ def parse(text: Text, commands: Sequence[Command]) -> File:
 
 
 def digest(content: bytes) -> str:
-    """Return what stands for a content."""
+    """Return the digest of a content."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -66,7 +66,7 @@ def _data(text: Text) -> tuple[dict[str, Any], _Lines]:
         raise refused("SETTINGS_INVALID", f"{Origin(text.path, line)}: it is not UTF-8") from error
     except RecursionError as error:
         raise refused("SETTINGS_INVALID", f"{shown(text.path)}: it is nested too deeply") from error
-    except ValueError as error:  # TOML's own, and numbers of thousands of digits
+    except ValueError as error:  # invalid TOML, or numbers with thousands of digits
         found = _AT.search(str(error))
         last = text.content.count(b"\n") + 1
         origin = Origin(text.path, int(found[1] or last) if found else None)
@@ -76,14 +76,14 @@ def _data(text: Text) -> tuple[dict[str, Any], _Lines]:
 
 
 class _Reader:
-    """Goes through the tables of one file."""
+    """Reads the tables of one file."""
 
     def __init__(self, text: Text, commands: Sequence[Command], lines: _Lines) -> None:
         self._text, self._commands, self._lines = text, commands, lines
         self.found: dict[tuple[str, ...], dict[str, Entry]] = {}
 
     def read(self, data: Mapping[str, Any], table: tuple[str, ...]) -> None:
-        """Read one table, and those in it."""
+        """Read one table, and the tables in it."""
         words = table[2:] if table[:1] == (PROFILE,) else table
         options = {key for command in self._of(words) for key in command.options}
         inner = {command.words[len(words)] for command in self._of(words) if len(command.words) > len(words)}
@@ -92,7 +92,7 @@ class _Reader:
             if key == PROFILE and not table:
                 self._read_profiles(value, origin)
             elif key in inner and isinstance(value, dict):
-                # A command may be called as an option of another one; it is a table, and no option but env takes one.
+                # A command may have the name of another one's option; a table means the command: only env takes one.
                 self.read(value, (*table, key))
             elif key in options:
                 self.found.setdefault(table, {})[key] = Entry(key, value, origin)
@@ -140,7 +140,7 @@ def _lines_of(text: str) -> _Lines:
     """
     Find the line of every key, and of every table.
 
-    ``tomllib`` does not say. The file is valid, so what begins at a line is complete as soon as it is valid alone.
+    ``tomllib`` does not tell. The file is valid, so a statement is complete as soon as its lines alone are valid.
     """
     found: dict[tuple[str, ...], int] = {}
     rows, at = text.split("\n"), 0
@@ -168,7 +168,7 @@ def _statement(rows: Sequence[str], at: int) -> tuple[dict[str, Any] | None, int
 
 
 def _paths(data: Any) -> list[tuple[str, ...]]:
-    """Return the paths of keys in a statement; those in an inline table are on the same line."""
+    """Return the paths of keys in a statement, including those in inline tables."""
     found: list[tuple[str, ...]] = []
     if isinstance(data, dict):
         for key, value in data.items():
@@ -177,13 +177,13 @@ def _paths(data: Any) -> list[tuple[str, ...]]:
 
 
 def _meant(key: str, known: set[str]) -> str | None:
-    """Ask whether a key is a misspelled, shortened or lengthened one of the known ones."""
+    """Suggest a known key if the given one may be a misspelled, shortened or lengthened form of it."""
     related = [name for name in known if _shares_a_word(key, name)]
     nearest = difflib.get_close_matches(key, sorted(related), 1, cutoff=0)
     return meant(key, known) or (f"did you mean {nearest[0]}?" if nearest else None)
 
 
 def _shares_a_word(key: str, name: str) -> bool:
-    """Return whether a key is a part of a name, or begins with the first word of it."""
+    """Return whether a key is part of a name, or begins with the first word of the name."""
     first = name.partition("-")[0]
     return len(key) >= _SHORTEST and key in name or len(first) > _SHORTEST and key.startswith(first)

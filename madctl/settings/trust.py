@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a project's file may not set until the user trusts it: it may have come with somebody else's code.
+Settings that a project's file may not have until the user trusts it: it may have come with somebody else's code.
 
-Trusted are a path and a content, so that a change has to be trusted again.
+Trust covers a path and its content, so a changed file must be trusted again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from madctl.settings import values
 from madctl.settings.entries import ENV, Entry, shown
 from madctl.settings.reading import File
 
-# What they name can run programs, here or on nodes, reads files of this machine, makes a connection less safe, or
-# deletes what is not the project's.
+# These can run programs, on this machine or on nodes, read files of this machine, make connections less secure, or
+# delete files of others.
 RISKY = (
     *("inventory", "ssh-config", "kubeconfig", "setup", "login-shell", "on-end", "notify", "mpi-args", "sbatch-args"),
     *("become-password-file", "env-file", "accept-new-host-keys", "replace-containers", "days"),
 )
-# Programs that even a check starts: not those that come with the project.
+# Programs that even a check starts; those inside the project need trust.
 _PROGRAMS = ("python", "mpirun")
-# Where these programs look for code, also of hosts in a file.
+# Variables with the paths where these programs look for code; a host file may set them, too.
 _SEARCHED = ("PATH", "PYTHONPATH", "PYTHONHOME")
-# The same for options of other names, by how help writes their values.
+# Options with other names that need trust, too, by the form of their values in the help.
 _RISKY_FORMS = ("COMMAND", "URL")
 _HOSTFILE = "hostfile"
 _MOST_BYTES, _MOST = 4 << 20, 10_000
@@ -40,14 +40,14 @@ _REMEDY = "read the file, then: madctl config --trust"
 
 
 def needs(action: argparse.Action, entry: Entry) -> bool:
-    """Return whether a setting counts only in a file that is trusted."""
+    """Return whether a setting counts only in a trusted file."""
     if not entry.origin.is_project or entry.value is False:
         return False
     if entry.key in RISKY or action.metavar in _RISKY_FORMS:
         return True
     if entry.key == ENV:
         texts = values.texts(action, entry)
-        # A value of this machine's environment would be sent.
+        # Without a value, one from this machine's environment would be sent.
         return any("=" not in text or _finds_code(entry, *text.split("=", 1)) for text in texts)
     if entry.key in _PROGRAMS:
         return any("/" in text and _is_inside(entry, text) for text in values.texts(action, entry))
@@ -58,18 +58,18 @@ def needs(action: argparse.Action, entry: Entry) -> bool:
 
 
 def _finds_code(entry: Entry, name: str, value: str) -> bool:
-    """Return whether a variable leads programs of a check to the code of the project."""
+    """Return whether a variable makes the programs of a check load code of the project."""
     return name in _SEARCHED and any(_is_inside(entry, place) for place in value.split(os.pathsep))
 
 
 def _chooses_code(entry: Entry, paths: Sequence[str]) -> bool:
-    """Return whether a host file says of a host what the project's own file may not say of all."""
+    """Return whether a host file sets for a host what the project's file may not set for all hosts."""
     for path in paths:
         try:
             with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as stream:
                 found = host_files.from_lines(stream.read(_MOST_BYTES), path)
         except (OSError, ValueError):
-            continue  # It is refused by the command itself.
+            continue  # The command itself will refuse it.
         for host in found:
             if host.python and "/" in host.python and _is_inside(entry, host.python):
                 return True
@@ -79,28 +79,28 @@ def _chooses_code(entry: Entry, paths: Sequence[str]) -> bool:
 
 
 def _is_inside(entry: Entry, text: str) -> bool:
-    """Return whether a path is in the directory of the file that names it, whatever links say."""
+    """Return whether a path is in the directory of the file that names it, with all links resolved."""
     place = os.path.realpath(os.path.dirname(entry.origin.path or ""))
     return os.path.commonpath([place, os.path.realpath(os.path.join(place, text))]) == place
 
 
 def refusal(entry: Entry) -> UsageError:
-    """Make the error of a setting that needs trust and has none."""
+    """Make the error for a setting that needs trust in a file that is not trusted."""
     message = f"{entry.origin}: a project may set {entry.key} only in a file that you trust"
     return refused("SETTINGS_UNTRUSTED", message, remedy=_REMEDY)
 
 
 def is_trusted(file: File) -> bool:
-    """Return whether the user trusts a file as it is now; your own needs no trust."""
+    """Return whether the user trusts a file in its current state; the user's own file needs no trust."""
     return not file.is_project or _read().get(os.path.realpath(file.path)) == file.digest
 
 
 def add(files: Sequence[File]) -> None:
     """
-    Trust files as they are now.
+    Trust files in their current state.
 
     Raises:
-        UsageError: If that cannot be remembered.
+        UsageError: If that cannot be recorded.
     """
     kept = {path: digest for path, digest in _read().items() if os.path.lexists(path)}
     kept |= {os.path.realpath(file.path): file.digest for file in files}
@@ -128,7 +128,7 @@ def _place() -> Path:
 
 
 def _read() -> dict[str, str]:
-    """Read what is trusted; nothing is, where others may have written that."""
+    """Read which files are trusted: none, if others may have written the list."""
     try:
         with open(os.open(_place(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
             status = os.fstat(stream.fileno())

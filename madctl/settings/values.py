@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn what was written into what the command line would have made of it: by its own parser, with its own refusals."""
+"""Parse settings into the same values as the command line does, with its parser and its errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from madctl.errors import UsageError, refused
 from madctl.settings.entries import ENV, Command, Entry, located
 
-# How help writes the value of an option that names something on this machine, or some path.
+# The forms of values in the help for options that name files on this machine, or any path.
 _HERE = ("FILE", "DIRECTORY", "DIR", "DIR[:ro]")
 _PATH = (*_HERE, "PATH", "PATH[:ro]")
 
@@ -52,7 +52,7 @@ def _parsed(command: Command, action: argparse.Action, entry: Entry) -> Any:
 
 
 def is_unset(entry: Entry) -> bool:
-    """Return whether a setting only says that a weaker one does not count."""
+    """Return whether a setting only cancels a weaker one."""
     return entry.value is False and entry.key != ENV
 
 
@@ -78,7 +78,7 @@ def texts(action: argparse.Action, entry: Entry) -> list[str]:
     Return the values of a setting as they would be typed.
 
     Raises:
-        UsageError: If the setting is not a text, or more than one where one is taken.
+        UsageError: If the setting is not text, or has several values for an option that takes one.
     """
     if action.nargs == 0 or is_unset(entry) or entry.value is True and action.nargs == argparse.OPTIONAL:
         return []
@@ -103,7 +103,7 @@ def is_list(action: argparse.Action) -> bool:
 
 
 def takes(action: argparse.Action, key: str) -> str:
-    """Return what a file may have for an option, in words."""
+    """Describe the values that a file may have for an option."""
     if action.nargs == 0:
         return "true or false"
     if key == ENV:
@@ -124,7 +124,7 @@ def _text(entry: Entry, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """Name a value as TOML does; one that may be long or secret is named by its type."""
+    """Write a value as in TOML; if it may be long or secret, write only its type."""
     if isinstance(value, bool):
         return str(value).lower()
     names: dict[type, str] = {dict: "a table", list: "a list", str: "a text"}
@@ -137,7 +137,7 @@ def is_path_here(action: argparse.Action, key: str) -> bool:
 
 
 def _placed(action: argparse.Action, entry: Entry, text: str) -> str:
-    """Return a path of a file as it is seen from elsewhere: relative to that file, with ~ as a shell has it."""
+    """Resolve a path in a settings file: relative to the directory of that file, and with ~ as in a shell."""
     if entry.origin.path is None or not (action.metavar in _PATH or is_path_here(action, entry.key)):
         return text
     row = BY_OPTION.get(f"--{entry.key}")
@@ -145,5 +145,5 @@ def _placed(action: argparse.Action, entry: Entry, text: str) -> str:
         return text if row and row.kind is kinds.HOME_PATH else os.path.expanduser(text)
     if not is_path_here(action, entry.key) or not text or entry.key == "inventory" and "," in text:
         return text
-    # Without "." in it; ".." stays, because it may follow a link.
+    # Remove ".", but keep "..", because it may follow a link.
     return str(PurePosixPath(os.path.dirname(entry.origin.path), text))

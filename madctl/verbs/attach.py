@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow a run that is already started."""
+"""Follow a run that was already started."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from madctl.screen.view import View
 
 def follower(record: Record, options: argparse.Namespace) -> RunSession:
     """
-    Return the session that shows a run from its first byte, or since a time, and follows it to its end.
+    Return the session that shows a run from its first byte, or from a time on, and follows it to its end.
 
     Raises:
-        MadctlError: If the options choose output that the run cannot have.
+        MadctlError: If the options choose output that the run does not have.
     """
     as_json = options.output == "json"
     if record.job:

@@ -20,7 +20,7 @@ from madctl.screen.view import View
 
 def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Session:
     """
-    Return the session of a check of nodes that are reached by SSH.
+    Return the session that checks nodes over SSH.
 
     Raises:
         MadctlError: If the request is refused.
@@ -40,7 +40,7 @@ def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.en
 
 
 def settle(session: Session, options: argparse.Namespace) -> None:
-    """Remember what was shown, after the session of ``on_nodes``."""
+    """Record which notices were shown, after the session of ``on_nodes``."""
     from madctl.lab import state
 
     if options.lab:
@@ -51,7 +51,7 @@ def for_slurm(
     options: argparse.Namespace, environment: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, Any], list[str]]:
     """
-    Return the variables of a check in a job of Slurm, and the user's own words for sbatch.
+    Return the variables of a check in a Slurm job, and the user's own options for sbatch.
 
     Raises:
         UsageError: If the request is refused.

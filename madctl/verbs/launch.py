@@ -23,7 +23,7 @@ from madctl.screen.view import View
 
 def require(options: argparse.Namespace) -> None:
     """
-    Refuse options that mean nothing where the run is.
+    Refuse options that have no meaning where the run takes place.
 
     Raises:
         UsageError: If one was given.
@@ -38,7 +38,7 @@ def require(options: argparse.Namespace) -> None:
 
 def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> RunSession:
     """
-    Return the session of a launch on nodes that are reached by SSH.
+    Return the session that launches on nodes over SSH.
 
     Raises:
         MadctlError: If the request is refused.
@@ -66,10 +66,10 @@ def on_nodes(options: argparse.Namespace, environment: Mapping[str, str] = os.en
 
 def settle(session: RunSession, options: argparse.Namespace) -> None:
     """
-    Do what is left to do after the session of ``on_nodes``.
+    Complete a launch after the session of ``on_nodes``.
 
     Raises:
-        RunError: If it was interrupted before the start, and it is not certain that nothing runs.
+        RunError: If it was interrupted before the start, and could not verify that nothing runs.
     """
     from madctl.lab import state
 
@@ -101,10 +101,10 @@ def disarm(session: Any) -> None:
 
 def require_free_name(options: argparse.Namespace) -> None:
     """
-    Refuse the name of a run that is still alive, or may be.
+    Refuse the name of a run that is, or may be, still alive.
 
     Raises:
-        UsageError: If there is one.
+        UsageError: If there is such a run.
     """
     from madctl.playbook import living
     from madctl.records import record_store, verdicts
@@ -120,14 +120,14 @@ def require_free_name(options: argparse.Namespace) -> None:
             raise refused("NAME_IN_USE", message, remedy=remedy)
 
 
-# -- in a job of a scheduler -----------------------------------------------------------------------
+# -- in a scheduler's job --------------------------------------------------------------------------
 
 
 def for_slurm(
     options: argparse.Namespace, environment: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, Any], list[str]]:
     """
-    Return the variables of a launch in a job of Slurm, and the user's own words for sbatch.
+    Return the variables of a launch in a Slurm job, and the user's own options for sbatch.
 
     Raises:
         UsageError: If the request is refused.
@@ -141,7 +141,7 @@ def login_node(options: argparse.Namespace, wanted: dict[str, Any]) -> tuple[Tar
     Return the login node on which a job is submitted, and the variables of the launch there.
 
     Raises:
-        UsageError: If it is not one node, or it is not known where the files of the run are.
+        UsageError: If it is not exactly one node, or the run root is unknown.
     """
     from madctl.nodes import choose, job_site
 
@@ -168,6 +168,6 @@ def for_pods(options: argparse.Namespace, environment: Mapping[str, str] = os.en
     from madctl.jobs import kubernetes_draft
 
     kubernetes_options.require(options)
-    # What a dry run prints is meant to be created.
+    # A dry run prints the same objects that a launch creates.
     wanted = launch_variables(argparse.Namespace(**{**vars(options), "dry_run": False}), environment)
     return wanted, kubernetes_draft.draft(wanted)

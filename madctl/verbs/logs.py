@@ -18,10 +18,10 @@ from madctl.screen.log_view import Form, LogView
 
 def reader(record: Record, options: argparse.Namespace, form: Form) -> RunSession:
     """
-    Return the session that reads; it changes nothing, and ends without an effect on the run.
+    Return the session that reads the output; neither reading nor its end has an effect on the run.
 
     Raises:
-        MadctlError: If there is nothing to read, or the options choose output that the run cannot have.
+        MadctlError: If there is nothing to read, or the options choose output that the run does not have.
     """
     read: Any = _reader
     if record.job:
@@ -39,7 +39,7 @@ def reader(record: Record, options: argparse.Namespace, form: Form) -> RunSessio
 
 
 def missing(problems: Sequence[Problem]) -> list[Problem]:
-    """Choose what keeps output from the reader: how the job ended was not asked."""
+    """Return only the problems that mean missing output: the user did not ask how the job ended."""
     return [problem for problem in problems if problem.code in ("NODE_SILENT", *LOST, "RUN_UNKNOWN")]
 
 

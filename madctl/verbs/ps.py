@@ -11,13 +11,13 @@ from madctl.records.run_record import Record
 
 def remembered(most: int | None, failed: bool) -> tuple[list[Record], list[Problem]]:
     """
-    Return the runs that this machine remembers, the newest first, as they are now, and what could not be read.
+    Return the recorded runs in their current state, newest first, and the problems with unreadable records.
 
     Args:
         most: How many are wanted.
-        failed: Whether only those that failed are wanted; then any may be one.
+        failed: Whether only failed runs are wanted; then all runs have to be queried.
     """
     records, broken = record_store.known()
     records.reverse()
-    # The nodes of a run that is left out need not be asked.
+    # Do not query the nodes of runs that are left out.
     return living.asked(records if failed else records[:most]), broken

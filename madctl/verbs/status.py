@@ -17,10 +17,10 @@ from madctl.result import Answer, answer
 
 def status(record: Record) -> Answer:
     """
-    Ask the nodes of a run, or the scheduler that it was given to, and remember what they say.
+    Query the nodes of a run, or its scheduler, and record the answers.
 
     Raises:
-        MadctlError: If nothing is known of nodes that were not asked.
+        MadctlError: If the nodes could not be queried.
     """
     gone, earlier = None, []
     before = record
@@ -72,7 +72,7 @@ def _about(run: Mapping[str, Any], job: Mapping[str, Any] | None) -> list[Senten
 
 
 def _code(run: Mapping[str, Any]) -> list[Sentence]:
-    """Tell which code was sent for a run, and where its difference to the commit is."""
+    """Show which code was sent for a run, and where its difference from the commit is."""
     if not run["code"]:
         return []
     changes = record_store.diff(run["run_id"])
@@ -87,7 +87,7 @@ def _of_job(job: Mapping[str, Any]) -> list[Sentence]:
 
 
 def _next(run: Mapping[str, Any], host: str | None, rank: int | None, job: Mapping[str, Any] | None) -> list[Sentence]:
-    """Name the commands that fit the state of a run."""
+    """Return the commands that fit the state of a run."""
     run_id = run["run_id"]
     which = f" --rank {rank}" if rank is not None else f" --host {host}" if host else ""
     commands = {"logs": f"madctl logs {run_id}{which}"}

@@ -25,13 +25,13 @@ _AT_ONCE = 8
 
 def stop(record: Record, is_forced: bool = False) -> Answer:
     """
-    Stop a run; the answer has no errors only when every node proved that nothing is left.
+    Stop a run; report no error only if every node proved that nothing is left.
 
     Args:
-        is_forced: Whether to kill at once.
+        is_forced: Whether to kill immediately.
 
     Raises:
-        MadctlError: If nothing is known of nodes that were not asked.
+        MadctlError: If the nodes could not be contacted.
     """
     if record.job:
         from madctl.playbook import schedulers
@@ -39,7 +39,7 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
         return schedulers.verbs(record).stop(record, is_forced)
     grace = _FORCED_SECONDS if is_forced else STOP_SECONDS
     wanted = {"madctl_run_id": record.plan["run_id"], "madctl_grace": grace, **record.base()}
-    # A failure of Ansible itself is an error of its own: nothing is known of nodes that were not asked.
+    # If Ansible itself fails, that is an error of its own: the state of the nodes is unknown.
     found, record = ask.nodes_of_run("stop", record, wanted)
     reasons = {problem.host: problem.message for problem in found["problems"]}
     empty = [host for host in record.targets["names"] if found["nodes"].get(host, {}).get("left") == []]
@@ -52,11 +52,11 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
     notices = []
     now, judged = time.time(), verdicts.remembered(record)
     if not problems and not verdicts.has_ended(record):
-        # It may have ended, or failed, before it was told to stop.
+        # It may have ended, or failed, before it was stopped.
         asked, record = ask.nodes_of_run("status", record, {})
         judged = verdicts.judged(record, _without_killed(asked["nodes"], found["nodes"] if is_forced else {}))
         if judged.status in (verdict.RUNNING, verdict.UNKNOWN):
-            # The proof that nothing is left is enough.
+            # It is enough to know that nothing is left.
             judged = verdict.Verdict(verdict.STOPPED, ended=now, exit_code=int(ExitCode.INTERRUPTED))
         record, unsaved = record_store.update(verdicts.updated(record, judged, now))
         notices = [unsaved] if unsaved else []
@@ -70,21 +70,21 @@ def stop(record: Record, is_forced: bool = False) -> Answer:
 
 
 def _without_killed(nodes: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out nodes that say no more than that they were killed, which is what they were just told to be."""
+    """Leave out nodes that report only that they were killed, since this command has just killed them."""
     killed = {host for host, answer in told.items() if answer.get("changed")}
     silent = {host for host, node in nodes.items() if node["state"] == "lost" and not node.get("failure")}
     return {host: node for host, node in nodes.items() if host not in killed & silent}
 
 
 def several(records: Sequence[Record], is_forced: bool = False) -> Iterator[Answer]:
-    """Stop runs at the same time; yield an answer for each, in their order, also where it could not be stopped."""
+    """Stop runs in parallel; yield an answer for each, in order, even if it could not be stopped."""
     slots, answers = threading.Semaphore(_AT_ONCE), {}
 
     def work(record: Record) -> None:
         with slots:
             answers[record.run_id] = _whatever_happens(record, is_forced)
 
-    # Ctrl-C ends the command; it need not wait for them.
+    # Daemon threads, so that Ctrl-C ends the command without waiting for them.
     threads = [threading.Thread(target=work, args=(record,), daemon=True) for record in records]
     for thread in threads:
         thread.start()
@@ -98,6 +98,6 @@ def _whatever_happens(record: Record, is_forced: bool) -> Answer:
         return stop(record, is_forced)
     except MadctlError as error:
         return Answer(Result("stop", "failed", error.exit_code, record.run_id, errors=error.problems), ())
-    except Exception as error:  # noqa: BLE001  the others must be reported all the same
+    except Exception as error:  # noqa: BLE001  the other runs must still be reported
         terminal.trace(error)
         return Answer(Result("stop", "failed", ExitCode.INTERNAL, record.run_id, errors=[unexpected(error)]), ())
