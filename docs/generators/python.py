@@ -39,7 +39,7 @@ def options() -> str:
 def _fields(command: str, name: str) -> str:
     actions = keywords.actions(command)
     lines = [f"    {key}: {_type(action)}" for key, action in sorted(actions.items())]
-    about = f'    """Those of ``madctl.{command}``; None is as if the keyword was left out."""\n'
+    about = f'    """The options of ``madctl.{command}``; None means not given."""\n'
     return "\n".join([f"class {name}(TypedDict, total=False):", about, *lines]) + "\n"
 
 

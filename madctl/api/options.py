@@ -20,7 +20,7 @@ Pairs = Mapping[str, Word | None] | Words
 
 
 class LaunchOptions(TypedDict, total=False):
-    """Those of ``madctl.launch``; None is as if the keyword was left out."""
+    """The options of ``madctl.launch``; None means not given."""
 
     accept_new_host_keys: bool | None
     account: Word | None
@@ -115,7 +115,7 @@ class LaunchOptions(TypedDict, total=False):
 
 
 class CheckOptions(TypedDict, total=False):
-    """Those of ``madctl.check``; None is as if the keyword was left out."""
+    """The options of ``madctl.check``; None means not given."""
 
     accept_new_host_keys: bool | None
     account: Word | None
