@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The state of a whole run, or how it ended, from what its nodes keep of it. Pure; private to the collection.
+Determine the state of a whole run, or how it ended, from the files on its nodes. Pure; private to the collection.
 
-A follower judges a run by its events as they come, in ``run_outcome``; here the same is found out later.
+A follower judges a run by its events as they come, in ``run_outcome``; this module judges it afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
 RUNNING, SUCCEEDED, FAILED, STOPPED, UNKNOWN = "running", "succeeded", "failed", "stopped", "unknown"
-# In a job of a scheduler that has not begun, or that it has suspended.
+# In a scheduler job that has not begun, or that is suspended.
 QUEUED, SUSPENDED = "queued", "suspended"
 GOING = (QUEUED, RUNNING, SUSPENDED)
 _ALIVE = ("armed", "running", "stopping")
