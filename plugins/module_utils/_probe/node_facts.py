@@ -98,7 +98,7 @@ def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _left(asked: Dict[str, Any], cwd: str, environment: Dict[str, str]) -> Any:
-    """Run a setup in a copy of code that is kept for all runs, in which it may build as in the run's own copy."""
+    """Run a setup; in code that is kept for all runs, use a copy, in which it may build as in the run's own."""
     # Slow to import.
     from ansible_collections.madctl.multinode.plugins.module_utils._node import node_setup, trees
 

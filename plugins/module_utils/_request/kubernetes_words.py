@@ -26,8 +26,9 @@ _SUFFIXES = {
     **{name + "i": Fraction(1024 ** (at + 1)) for at, name in enumerate("KMGTPE")},
 }
 _LONGEST_QUANTITY = 40  # characters
-# Arguments for the launching machine only, besides those about the Job; internal ones that pods do need.
+# Arguments that only the launching machine needs, besides those about the Job itself.
 _HERE = ("on", "dry_run", "detach", "show_hosts", "show_ranks", "install", "become")
+# Of the arguments that are never typed, the only ones that pods need.
 _INTERNAL = ("python_required", "chdir_required", "proof")
 
 

@@ -146,7 +146,7 @@ class Rows:
         return [row for row in found if row.strip() or not is_bar(row)]
 
     def _beyond(self) -> List[bytes]:
-        """Return what makes the rows take too much memory."""
+        """Return why the rows take too much memory, if they do."""
         found, limit = [], LONGEST + self._mask.longest
         while len(self.rows) > 1 and sum(map(len, self.rows)) > limit:
             found.append(self.rows.pop(0 if self._at else -1))
@@ -161,7 +161,7 @@ def is_bar(row: bytes) -> bool:
 
 
 def last_state(line: bytes) -> bytes:
-    """Remove what a line has overwritten, with a carriage return in its place."""
+    """Remove what a line has overwritten, leaving a carriage return in its place."""
     if b"\r" not in line:
         return line
     shown = line.rstrip(b"\r")
