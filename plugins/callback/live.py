@@ -235,7 +235,7 @@ class CallbackModule(Default):
         self._on_result(result, "v2_runner_on_failed", ignore_errors=ignore_errors)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Mark a node that does not answer; the verdict on all nodes says why."""
+        """Mark a node that does not answer; the verdict on all nodes explains why."""
         self._on_result(result, "v2_runner_on_unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:

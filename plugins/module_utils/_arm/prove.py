@@ -40,8 +40,8 @@ def prove(request: Proof, tell: Tell) -> Dict[str, Any]:
 
     Returns:
         ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``, and
-        ``routes``: by any other device, or "" for no route, the addresses that are reached that way; None where
-        the kernel does not answer.
+        ``routes``: by any other device, or "" for no route, the addresses that are reached that way; None if the kernel
+        does not answer.
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None

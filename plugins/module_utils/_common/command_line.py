@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell what a work's command line executes, and what its environment must not have. Pure; private to the collection."""
+"""
+The program that a work's command line executes, and variables that it must not inherit. Pure; private to the
+collection.
+"""
 
 from __future__ import annotations
 

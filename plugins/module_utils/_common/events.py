@@ -40,7 +40,7 @@ ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", 
 JOINED, EXEC_FAILED, RANK_EXIT, FILES_SHORT, APART = "joined", "exec_failed", "rank_exit", "files_short", "apart"
 # The results of madengine's models on a node.
 MODELS = "models"
-# mpirun: it asks for a daemon, a request was refused, ranks did not join in time; a script in a container has come to
+# mpirun: it requests a daemon, a request was refused, ranks did not join in time; a script in a container has come to
 # where it needs a daemon; a daemon has ended.
 DAEMON_WANTED, RELAY_REFUSED, LATE, DAEMON_BEGUN = "daemon_wanted", "relay_refused", "late", "daemon_begun"
 DAEMON_ENDED = "daemon_ended"
@@ -57,7 +57,7 @@ SUBMITTED, QUEUED, ENDED = "job_submitted", "job_waits", "job_ended"
 # events were shown.
 TEXT, BELOW, NODES, BARRIER = "text", "below", "nodes", "barrier"
 
-# The ``daemon`` of LATE and EXIT if mpirun did not ask for it; otherwise the address that the daemon did not reach.
+# The ``daemon`` of LATE and EXIT if mpirun did not request it; otherwise the address that the daemon did not reach.
 UNASKED = "unasked"
 
 # -- fields -----------------------------------------------------------------------------------------

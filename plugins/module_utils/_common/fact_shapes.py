@@ -74,7 +74,7 @@ class Limits(TypedDict):
 
 
 class Files(TypedDict):
-    """Whether the working directory and the first file of the work exist; None where none is needed."""
+    """Whether the working directory and the first file of the work exist; None if none is needed."""
 
     chdir_exists: bool
     entry_exists: Optional[bool]
@@ -151,7 +151,7 @@ class Gpus(_GpusParts):
 
 
 class Space(TypedDict):
-    """Free space in bytes where runs write; inodes are None where the file system has no limit."""
+    """Free space in bytes where runs write; inodes are None if the file system has no limit."""
 
     run_base: Path
     run_free: Bytes
@@ -248,7 +248,7 @@ class _FactsParts(TypedDict, total=False):
 
 
 class Facts(_FactsParts):
-    """What ``node_facts`` returns for a node; None where a fact is unknown."""
+    """What ``node_facts`` returns for a node; None for unknown facts."""
 
     hostname: Name
     machine_id: Optional[Name]

@@ -128,7 +128,7 @@ def is_path(path: bytes) -> bool:
     return len(path) < PATH_BYTES and b"\0" not in path and len(parts) <= DEPTH and all(good)
 
 
-# -- sets of entries, as they are told ---------------------------------------------------------------
+# -- sets of entries, as they are sent ---------------------------------------------------------------
 
 
 def ranges(numbers: Iterable[int]) -> List[Range]:

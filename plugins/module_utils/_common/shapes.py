@@ -78,7 +78,7 @@ class Connecting(_ConnectingParts):
 
 
 class Routing(TypedDict, total=False):
-    """The devices by which packets from an address should leave; empty where that is not checked."""
+    """The devices through which packets from an address should leave; empty if that is not checked."""
 
     source: str
     devices: List[str]
@@ -141,7 +141,7 @@ class NodePlan(_NodePlanParts):
 
     ``argv`` is the runner's command line, and ``env`` is added to the user's own. ``clock_offset`` is how many seconds
     the node's clock is ahead of the controller's. Under mpirun only the first node has ``argv``, because the others
-    start what mpirun asks for; ``rank_argv`` is what each of its ranks executes, if the plan knows that, and ``python``
+    start what mpirun requests; ``rank_argv`` is what each of its ranks executes, if the plan knows that, and ``python``
     the job's Python. ``model`` is the work of a node's madengine.
     """
 

@@ -32,7 +32,8 @@ KEPT, SECONDS, BYTES = 30, 10.0, 1 << 22
 GOING = ("armed", "running")
 # What is reported of GPUs that hang; they are not queried again.
 HUNG = "the driver does not answer"
-# Counters are read one after the other, so the time between two measurements is never exactly what their clocks say.
+# Counters are read one after the other, so the time between two measurements is never exactly the difference of their
+# clocks.
 _LEAST_SECONDS = 0.05
 
 _most_gpus, _most_ranks = 1024, 1 << 12

@@ -26,7 +26,7 @@ _STAGES: Dict[str, Tuple[Tuple[str, ...], ...]] = {
 }
 _MOST = 1024
 
-# The index of a GPU on its node; None where it is unknown, as for a part of a GPU.
+# The index of a GPU on its node; None if unknown, as for a part of a GPU.
 Place = Optional[int]
 
 

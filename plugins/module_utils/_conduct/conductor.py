@@ -68,7 +68,7 @@ class Conductor:
 
     @property
     def is_over(self) -> bool:
-        """Whether the steps before a start are no longer awaited."""
+        """Whether the steps before a start are no longer needed."""
         return self.detached or self.interrupted is not None
 
     def interrupt(self, reason: codes.Problem) -> None:

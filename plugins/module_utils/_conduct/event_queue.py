@@ -20,7 +20,7 @@ _LAST_WORDS_SECONDS = 30.0
 
 class Events:
     """
-    Where events go: to madctl if it listens, otherwise to the screen.
+    The destination of events: madctl if it listens, otherwise the screen.
 
     A slow or stopped reader never delays the follower: output that does not fit is left out, and its size is reported.
     If ``exact`` asks for every byte, output waits on the nodes instead: see ``is_full``.

@@ -16,7 +16,7 @@ MEASURE = "_runs.measuring:measure"
 # If a vendor's tool has to run, an answer takes some seconds.
 _SECONDS = 20.0
 _PAUSE, _LATER = 1.0, 5.0
-# Over a shorter time, a share says little: usage is counted in hundredths of a second.
+# Over a shorter time, a share is inaccurate: usage is counted in hundredths of a second.
 _LEAST_PAUSE = 0.4
 
 

@@ -80,7 +80,7 @@ class Sending:
         Make sure that a node has the tree.
 
         Args:
-            stored: Gets the directory there, None where it would have to be written.
+            stored: Gets the directory on the node, None if it would have to be written.
             failed: Gets why the node does not have it.
         """
         self._nodes[host] = _Node(stored, failed)
@@ -104,7 +104,7 @@ class Sending:
             if node.call is not None:
                 node.call.end_input()
 
-    # -- what a node says -------------------------------------------------------------------------
+    # -- what a node reports -------------------------------------------------------------------------
 
     def _started(self, host: str, call: Call) -> None:
         node = self._nodes.get(host)

@@ -143,7 +143,7 @@ class Call(Stream):
                 self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
 
     def _ended(self, why: Optional[str]) -> None:
-        """Answer with the reason why there is no answer."""
+        """Answer with the reason for the missing answer."""
         self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
 
     def _answer(self, answer: Answer) -> None:

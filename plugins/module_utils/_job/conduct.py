@@ -143,7 +143,7 @@ def main() -> None:
         result = conducted.run()
     except (files.RequestError, slurm.JobError, SiteError) as error:
         result = work.failed([codes.problem("NODE_NOT_READY", None, str(error))])
-    except Exception as error:  # noqa: BLE001  whoever follows must learn of it
+    except Exception as error:  # noqa: BLE001  followers must learn of it
         result = work.broken(error, "see job.log")
     place = job_directory.of_attempt(base, slurm.restarts(os.environ))
     os.makedirs(place, 0o700, exist_ok=True)

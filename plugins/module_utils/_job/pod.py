@@ -57,7 +57,7 @@ class Family:
             code = end.code if isinstance(end.code, int) else 1
             if isinstance(end.code, str):
                 os.write(2, end.code.encode(errors="replace") + b"\n")
-        except Exception:  # nobody else would say why it ended
+        except Exception:  # otherwise, there would be no trace of why it ended
             traceback.print_exc()
         finally:
             sys.stdout.flush()
@@ -131,7 +131,7 @@ def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:
         result: Dict[str, Any] = conducted.run()
     except site.SiteError as error:
         result = work.failed([codes.problem("NODE_NOT_READY", pods.host(0), str(error))])
-    except Exception as error:  # noqa: BLE001  whoever follows must learn of it
+    except Exception as error:  # noqa: BLE001  followers must learn of it
         result = work.broken(error, "see the log of the first pod")
     began = conducted.began if conducted else None
     own = conducted.ended(pods.host(0)) if conducted else None

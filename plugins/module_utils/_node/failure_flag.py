@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tell the other nodes of a run that it has failed, even without a follower, through storage that all nodes share.
+Notify the other nodes of a run that it has failed, even without a follower, through storage that all nodes share.
 
 Each run has a directory on a path that was proven to be shared:
 

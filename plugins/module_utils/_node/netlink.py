@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the kernel what a network device is, which routes exist, and by which device an address is reached.
+Query the kernel for the kinds of network devices, for routes, and for the device through which an address is reached.
 
 This takes one socket and no process, so it costs microseconds. A kernel or a sandbox that does not answer is not an
 error: unknown facts are left out. Linux, rtnetlink(7). Private to the collection.

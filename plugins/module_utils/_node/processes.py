@@ -157,7 +157,7 @@ def started(pid: int) -> Optional[int]:
 
 
 def stat(pid: int) -> Tuple[str, int]:
-    """Return a process's state letter and its parent; an empty state when there is no such process."""
+    """Return a process's state letter and its parent; an empty state if there is no such process."""
     fields = procfs.fields(pid)
     return (fields[0], int(fields[1])) if len(fields) > 1 else ("", 0)
 

@@ -153,7 +153,7 @@ def memory(pid: int, root: str = "/") -> Dict[str, Any]:
 
     Args:
         pid: A process of the job; another one may have other limits.
-        root: Where ``proc`` and ``sys`` are.
+        root: The directory of ``proc`` and ``sys``.
     """
     words = (line.split() for line in procfs.read(os.path.join(root, "proc/meminfo")).decode().splitlines())
     known = {line[0].rstrip(":"): int(line[1]) * 1024 for line in words if len(line) > 1 and line[1].isdigit()}

@@ -39,7 +39,7 @@ def gpus(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -> D
         ``vendor`` ("amd", "nvidia" or None), ``count``, ``models`` (one per GPU, in order), ``driver``
         (version or None), ``source`` ("kernel", a tool's name or None) and ``holders``, each with
         ``pid``, ``user``, ``command``, ``age_seconds`` (or None), ``run_id`` (or None) and ``gpus``
-        (indices into ``models``). Where they apply, ``note`` (which tool failed, and how), ``uuids`` (one per GPU),
+        (indices into ``models``). If they apply, ``note`` (which tool failed, and how), ``uuids`` (one per GPU),
         ``dead`` (GPUs that do not answer) and ``denied`` (devices that this user may not open: ``path``, and
         ``group``, None if the device is missing).
         A user without privileges sees only their own processes among the holders of NVIDIA GPUs.

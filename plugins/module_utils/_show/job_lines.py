@@ -55,7 +55,7 @@ class Logs:
 
     def block(self, host: str, log: str, data: bytes) -> Optional[bytes]:
         """
-        Add data to a log, and return the lines that it completes as a whole; None where each must be inspected.
+        Add data to a log, and return the lines that it completes as a whole; None if each must be inspected.
 
         They must be inspected if there may be secrets, if a line is too long, or if it has characters other than
         printable ASCII. Most output has none of these, and costs a tenth. After None, call ``feed``.

@@ -7,7 +7,7 @@ The protocol, in order; every number is eight hexadecimal digits:
     asked    the identity of the tree
     told     ``lacks``, unless it is here
     sent     the size of the manifest, and it
-    told     ``missing``: the files, as ranges of the manifest, that no tree here has
+    told     ``missing``: the files, as ranges of the manifest, that no local tree has
     sent     pieces of these files, one after the other: ``r`` or, compressed, ``z``, the size, and that much
     told     ``taken``: how many pieces were written so far
 

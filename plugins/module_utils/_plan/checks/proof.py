@@ -52,7 +52,7 @@ def parts(case: Case, choices: Choices) -> Dict[str, Proof]:
 
 
 def _add_network(proof: Dict[str, Proof], case: Case, choices: Choices) -> None:
-    """Let the first node listen where the plan says, let all others connect to it, and each query its routes."""
+    """Let the first node listen as planned, let all others connect to it, and let each query its routes."""
     hosts, candidates = case.hosts, choices.candidates
     address, token = candidates[0].address, case.request.run_id
     proof[hosts[0]]["listen"] = {

@@ -59,7 +59,7 @@ class Setting:
     The settings of mpirun besides the program that it runs once per rank.
 
     ``slots`` are the address and the number of ranks of every node, ``agent`` the words that start daemons. ``network``
-    is the job's in CIDR notation and ``interface`` the first node's, None where daemons need no network. ``given`` are
+    is the job's in CIDR notation and ``interface`` the first node's, None if daemons need no network. ``given`` are
     the user's own arguments, and ``chosen`` the variables that the user set.
     """
 
@@ -94,7 +94,8 @@ def _openmpi(setting: Setting, mpi: Mpi) -> Dict[str, str]:
     start = {"agent": " ".join(setting.agent), "no_tree_spawn": "1"}
     four = mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
-    # The plan says what runs where. In a Slurm job, or where pam_slurm_adopt let madctl in, mpirun would query Slurm.
+    # The plan decides what runs on which node. In a Slurm job, or where pam_slurm_adopt let madctl in, mpirun would
+    # query Slurm.
     found = {prefix + "plm": plm, prefix + "ras": "^slurm"}
     found.update({"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()})
     # Supervisors own the daemons, so no daemon may leave its session.
