@@ -29,7 +29,7 @@ _MANAGED = {names.MANAGER_LABEL: names.MANAGER}
 _AGENTS_SECONDS = 300
 # After the ranks' grace: for killing, records, and the verdict of the first pod.
 _ENDING_SECONDS = 35
-# The deadline of the Job is a safety net below the time limit of the run.
+# The deadline of the Job is a safety net for the run's own time limit.
 _DEADLINE_SECONDS = 60
 _PORTS = range(20000, 30000)
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"

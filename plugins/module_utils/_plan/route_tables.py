@@ -32,7 +32,7 @@ class Table:
         self._leave(inside, 1 << 32)
 
     def _leave(self, inside: List[Tuple[int, Optional[Way]]], first: int) -> None:
-        """Return to the wider route after the end of each narrower one."""
+        """Return to the wider route after each narrower one that ends before ``first``."""
         while inside and inside[-1][0] < first:
             last, _ = inside.pop()
             self._begin(last + 1, inside[-1][1] if inside else None)

@@ -12,7 +12,7 @@ _HEADER = ("STAGE", "WALL", "CPU", "CHILDREN")
 
 
 def lines(event: Dict[str, Any]) -> List[str]:
-    """Format an event of the kind ``timed`` as a table, and below it what was requested from each node."""
+    """Format an event of the kind ``timed`` as a table, and below it the cost per node."""
     measured = [[stage[key] for key in ("seconds", "own", "children")] for stage in event["stages"]]
     rows = [[stage["name"], *map(_seconds, values)] for stage, values in zip(event["stages"], measured)]
     rows.append(["total", *(_seconds(sum(column)) for column in zip(*measured))])

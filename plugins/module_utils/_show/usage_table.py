@@ -23,7 +23,7 @@ _GIB = 1 << 30
 _NODES_LEAST = ("TEMP", "POWER", "GPU MEMORY", "MEMORY", "CPU")
 _RANKS_LEAST = ("PROCESSES", "MEMORY", "CPU", "NODE")
 _LEAST_ROWS = 3
-# A note is worth this many columns more than another number is.
+# This many columns of a note are worth more than another number.
 _NOTE = 14
 # Percent by which the GPUs of a node may differ and still be shown as one number.
 _ALIKE = 20.0

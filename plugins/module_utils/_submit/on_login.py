@@ -91,7 +91,7 @@ def _submitted(request: Dict[str, Any]) -> Answer:
 
 
 def _base(request: Dict[str, Any]) -> Path:
-    """Return the directory of runs, and make the programs of Slurm findable."""
+    """Return the directory of runs, and put the programs of Slurm on the PATH."""
     if shutil.which("sbatch") is None:
         found = [place for place in PLACES if os.access(os.path.join(place, "sbatch"), os.X_OK)]
         os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *found])

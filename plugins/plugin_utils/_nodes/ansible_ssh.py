@@ -31,7 +31,8 @@ _KEPT = (
     "ServerAliveInterval=%d" % ssh.ALIVE_SECONDS,
     "ServerAliveCountMax=%d" % ssh.ALIVE_TIMES,
 )
-# An ssh configuration may be made for shells: these options carry programs regardless. Which ssh knows them first.
+# An ssh configuration may be made for shells: with these options, connections carry programs, whatever it says. Each
+# has the first version of ssh that knows it.
 _BARE = (
     ("ClearAllForwardings=yes", (2, 9)),
     ("ExitOnForwardFailure=no", (4, 4)),

@@ -72,7 +72,7 @@ def look(
 
 
 def _tell(conductor: Conductor, judged: judgement.Judgement, arguments: dict[str, Any]) -> None:
-    """Show how many nodes answered, and the plan or what it waits for; report what must not be shown."""
+    """Show how many nodes answered, and the plan or what it waits for; send madctl the values to hide."""
     plan = plan_text.outline(judged.plan) if judged.plan else None
     told = {"plan": plan, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
     is_quiet = bool(arguments["event_socket"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find paths that are not on shared storage of all nodes: by their mounts first, then by what nodes read from each other.
+Find paths that are not on storage shared by all nodes: by their mounts first, then by what nodes read from each other.
 
 Pure; private to the collection.
 """
@@ -94,7 +94,7 @@ def _untried(mounts: Mounts) -> Problem:
 
 def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
     """
-    Keep nodes whose local directory may be the one that others see: on a file server, or a bind mount of one machine's.
+    Keep nodes whose local directory may be the one that others see: on a file server, or on one machine by bind mounts.
 
     They read what the others wrote; read-only paths are compared immediately.
     """
