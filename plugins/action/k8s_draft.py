@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Draft the objects of a run in a cluster of Kubernetes, once per play, unless the run is there already.
+Draft the objects of a run in a Kubernetes cluster, once per play, unless the run already exists.
 
-Nothing is created here, and everything is refused here that can be. The result has the Secret of the run, so its task
-has no_log, which would hide a failure, too: what is refused is in the result, and the next task fails with it.
+This action creates nothing, and refuses whatever can be refused before the objects are created. The result contains the
+run's Secret, so its task has no_log, which would also hide a failure: the refusal is part of the result, and the next
+task fails with it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import cl
 _COLLECTION, _OLDEST = "kubernetes.core", 5
 _INSTALL = "ansible-galaxy collection install %s" % _COLLECTION
 _CREATING = ("submitted", "checked")
-# That collection obeys these, and nothing else does: a run would be created in one cluster and followed in another.
+# Only that collection obeys these variables: a run would be created in one cluster and followed in another.
 _FOREIGN = ("HOST", "KUBECONFIG", "CONTEXT", "API_KEY", "USERNAME", "PASSWORD", "CERT_FILE", "IMPERSONATE_USER")
 _TEXTS = ("refusal", "run_id", "difference")
 _NOTHING: dict[str, Any] = {
@@ -91,21 +92,21 @@ class ActionModule(ActionBase):
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given of the arguments of a launch, parsed."""
+    """Parse the arguments that belong to a launch."""
     filled = request_of.read(given, {})
     contexts = {"additional_context": list(filled["additional_context"])}
     found = {name: value for name, value in {**filled, **contexts}.items() if name in BY_NAME and name in given}
-    # Pods take longer to start than nodes that are there; a role cannot say that nobody has chosen.
+    # Pods take longer to start than existing nodes; a role cannot express that the user chose nothing.
     is_chosen = found.get("start_timeout") != BY_NAME["start_timeout"].default
     return found if is_chosen else {**found, "start_timeout": None}
 
 
 def is_there(cluster: Cluster, run_id: str, asked: dict[str, Any]) -> bool:
     """
-    Return whether a run was created before.
+    Return whether a run already exists.
 
     Raises:
-        Refused: If only a part of it was, or the server does not say.
+        Refused: If only a part of it exists, or the server does not answer that.
     """
     called = names.name(run_id)
     if cluster.get(clusters.JOB, called) is not None:
@@ -117,7 +118,7 @@ def is_there(cluster: Cluster, run_id: str, asked: dict[str, Any]) -> bool:
 
 
 def _missing() -> list[codes.Problem]:
-    """Find what keeps the objects from being created from here."""
+    """Find what prevents this machine from creating the objects."""
     foreign = ["K8S_AUTH_" + name for name in _FOREIGN if os.environ.get("K8S_AUTH_" + name)]
     if foreign:
         message = "%s is set in the environment, by which no run can be followed" % foreign[0]
@@ -137,7 +138,7 @@ def _missing() -> list[codes.Problem]:
 
 
 def _version(places: list[str]) -> str:
-    """Return the version of an installed collection; empty where it is not written down."""
+    """Return the version of an installed collection; empty if it is not recorded."""
     for place in places:
         path = Path(place) / "MANIFEST.json"
         if path.is_file():
@@ -146,7 +147,7 @@ def _version(places: list[str]) -> str:
 
 
 def _shown(objects: list[manifests.Manifest]) -> str:
-    """Write objects as people read them: without the Secret, and with the sizes of programs in their places."""
+    """Format objects for people: without the Secret, and with the sizes of programs in place of their contents."""
     shown = []
     for one in objects:
         if one["kind"] == clusters.CONFIG_MAP:

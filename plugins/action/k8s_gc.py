@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remove runs that have ended from a cluster of Kubernetes; once per play."""
+"""Remove runs that have ended from a Kubernetes cluster; once per play."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return the ``runs`` that were removed; fail with ``problems`` if one is not gone."""
+        """Return the ``runs`` that were removed; fail with ``problems`` if any remains."""
         super().run(tmp, task_vars)
         hosts = list(play_rules.require(self._task, task_vars))
         if not play_rules.is_meant(self._task, task_vars):
@@ -53,7 +53,7 @@ def _due(cluster: Cluster, arguments: dict[str, Any]) -> list[str]:
     Return the runs to remove.
 
     Raises:
-        Refused: If the one that was named still runs, or the server does not say.
+        Refused: If the named run is still running, or the server does not answer that.
     """
     named = str(arguments.get("run_id") or "")
     if not named:

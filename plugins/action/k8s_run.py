@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Follow a run in a cluster of Kubernetes to its end, or end or remove it; once per play."""
+"""Follow a run in a Kubernetes cluster to its end, or end or remove it; once per play."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         result["problems"] = job_screen.pointed(result["problems"], screen.logs_of)
         if arguments.get("state") == "checked" and not result.get("detached"):
             _show_checks(result)
-            # What a check has found is shown, and nobody comes back for it.
+            # The results of a check have been shown, and its run is not needed any more.
             orders.delete(cluster, run_id)
         else:
             screen.end(result)
@@ -111,7 +111,7 @@ def _tell(found: Found, name: str | None, is_new: bool) -> None:
 
 
 def _show_checks(result: Found) -> None:
-    """Show what pods have found, as a check of hosts does."""
+    """Show the results of pods in the same way as a check of hosts does."""
     playbook_screen.notices(result.get("warning_list") or [])
     if result.get("checks"):
         playbook_screen.say(check_table.lines(result["checks"]))
@@ -123,7 +123,7 @@ def _difference(run_id: str, after: str) -> dict[str, str]:
 
 
 def _ended(cluster: Cluster, arguments: Found, is_dry: bool, state: str) -> Found:
-    """Stop a run, and remove it if that is asked for."""
+    """Stop a run, and remove it on request."""
     run_id = str(arguments.get("run_id") or ending.latest(cluster) or "")
     found = {"changed": False, "run_id": run_id, "state": state, "problems": [], "exit_code": 0}
     if not run_id:

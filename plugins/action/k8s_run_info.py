@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell the state of a run in a cluster of Kubernetes, or show its output; once per play."""
+"""Report the state of a run in a Kubernetes cluster, or show its output; once per play."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class ActionModule(ActionBase):
 
 def _asked(cluster: Cluster, arguments: Found) -> Found:
     """
-    Ask about one run.
+    Query one run.
 
     Raises:
-        Refused: If there is none, or the server refuses, or is not reached.
+        Refused: If it does not exist, or the server refuses or cannot be reached.
     """
     named = str(arguments.get("run_id") or "")
     run_id = named or ending.latest(cluster)
@@ -89,7 +89,7 @@ def _output(cluster: Cluster, run_id: str, arguments: Found) -> Found:
     result = in_pods.Player(cluster, run_id, screen).read(follow)
     if follow:
         screen.end(result)
-    # What was asked for is output; how the run ended is not.
+    # The user asked for output, not for how the run ended.
     return {"problems": [entry for entry in result["problems"] if entry["code"] in ("SCHEDULER_UNREACHABLE", "USAGE")]}
 
 

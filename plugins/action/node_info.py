@@ -60,7 +60,10 @@ class ActionModule(ActionBase):
         return {**_failed(seen.problem), **more}
 
     def _adapt(self) -> None:
-        """Parse arguments as people write them, and probe as the login user, even if the inventory sets become."""
+        """
+        Parse arguments in the form in which people write them, and probe as the login user, even if the inventory sets
+        become.
+        """
         arguments = self._task.args
         arguments["work"] = kinds.shell_words(arguments.get("work") or [])
         paths = list(map(str, kinds.commas(arguments.get("shared_paths") or [])))
@@ -70,7 +73,7 @@ class ActionModule(ActionBase):
         self._play_context.become = False
 
     def _by_module(self, host: str, task_vars: Any) -> dict[str, Any]:
-        """Probe with a module, which works over any connection of Ansible."""
+        """Probe with a module, which works over any Ansible connection."""
         sent = time.time()
         try:
             result: dict[str, Any] = self._execute_module(
@@ -89,7 +92,7 @@ class ActionModule(ActionBase):
 
 
 class _ByTask(way.Way):
-    """A way that only Ansible's own tasks go."""
+    """A way that only Ansible's own tasks can use."""
 
     def start(self, command: str, seconds: float | None = None) -> way.Connection:
         """Refuse: it carries no stream of bytes."""

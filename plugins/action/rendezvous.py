@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return ``plan`` and ``nodes`` by host, ``checks`` where it was proven; fail with all ``problems``."""
+        """Return ``plan`` and ``nodes`` by host, ``checks`` if the plan was proven; fail with all ``problems``."""
         super().run(tmp, task_vars)
         variables = play_rules.require(self._task, task_vars)
         read = request_of.read(self._task.args, variables)

@@ -16,7 +16,7 @@ class ActionModule(AskingAction):
     question = "collect"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show where the files of which nodes are."""
+        """Show which nodes' files were fetched, and where they are."""
         if self.is_dry and "run_id" in found:
             playbook_screen.tell("collect", "run %s would be fetched to %s" % (found["run_id"], found["dest"]))
         elif found["nodes"]:

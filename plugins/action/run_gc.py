@@ -16,7 +16,7 @@ class ActionModule(AskingAction):
     question = "gc"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show one line per node where something was, or would be, removed."""
+        """Show one line per node where something was removed or would be."""
         nodes = {host: node for host, node in found["nodes"].items() if node["removed"] or node["programs"]}
         found["changed"] = bool(nodes) and (self._task.check_mode or not self.is_dry)
         playbook_screen.say(removals.line(host, node, self.is_dry) for host, node in nodes.items())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Inspect all nodes, plan, arm them, start all at once and follow them to the end; after a failure perhaps again.
+Inspect all nodes, plan, arm them, start all at once and follow them to the end; retry after some failures.
 
 Runs once per play, so it does not depend on ``forks``: a blocking task for each node would wait for
 ranks that were never started.
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
                 return result
             result = {**result, **self._start(conductor, plan, arguments, screen, stages.is_dry)}
         if not stages.is_dry and not event_socket:
-            # Now that all lines of the job are shown.
+            # All lines of the job are shown by now.
             screen.done(result)
         return result
 
@@ -120,16 +120,19 @@ class ActionModule(ActionBase):
 
 
 def _with_names(plan: Plan, own_env: dict[str, dict[str, Any]]) -> Plan:
-    """Show in a plan which variables of their own nodes get; their values never travel in it."""
+    """Add to a shown plan which variables nodes have of their own; their values are never part of a plan."""
     marks = {host: dict.fromkeys(own, masking.MARK) for host, own in own_env.items()}
     nodes = [{**node, "env": {**marks.get(node["host"], {}), **node["env"]}} for node in plan["nodes"]]
     return cast(Plan, {**plan, "nodes": nodes})
 
 
 def _secrets(plan: Plan, environments: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Pick what no screen shows: values of the user's variables, and of those that a context gives to containers."""
+    """
+    Collect what no screen may show: the values of the user's variables, and of those that a context gives to
+    containers.
+    """
     given = [(name, raw_words.unpack(word)) for env in environments for name, word in env.items()]
-    for node in plan["nodes"][:1]:  # All have the same.
+    for node in plan["nodes"][:1]:  # They are the same on all nodes.
         model = node.get("model")
         words = [raw_words.unpack(word) for word in model["argv"]] if model else []
         for at, word in enumerate(words[:-1]):

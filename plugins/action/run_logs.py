@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Read the output of a run that was started before, from its files, and follow it on request.
+Read the output of a run that is already started, from its files, and follow it on request.
 
-Runs once per play. A small reader on each node sends what is in the run directory and, if asked to, what comes;
-it takes the orders to stop, and its end changes nothing.
+Runs once per play. A small reader on each node sends what is in the run directory and, on request, what is added later;
+it receives the orders to stop, and its end does not affect the run.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
     def _follow(self, plan: Plan, arguments: dict[str, Any], agents: Agents, quiet: bool) -> dict[str, Any]:
         wanted, chosen = read_run.wanted(arguments), request_of.chosen(arguments)
         if not wanted.follow:
-            # To the end, all nodes are followed, because the summary speaks of all.
+            # All nodes are followed to the end, because the summary covers all of them.
             plan = chosen_output.narrowed(chosen, plan)
         read_only = self._task.check_mode or arguments.get("read_only", False)
         screen = playbook_screen.Screen(attached=True, chosen=chosen)

@@ -16,7 +16,7 @@ class ActionModule(AskingAction):
     question = "stop"
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show where nothing is left, or what would be stopped."""
+        """Show which nodes have nothing left of the run, or what would be stopped."""
         if not found.get("known"):
             return
         nodes = found["nodes"]
@@ -29,7 +29,7 @@ class ActionModule(AskingAction):
             playbook_screen.tell("stop", "run %s: nothing is left on %s" % (found["run_id"], fold(empty)))
 
     def difference(self, found: dict[str, Any]) -> tuple[list[str], list[str]]:
-        """Return what ends, and what is left."""
+        """Return what is ended, and what is left."""
         nodes = found["nodes"].items()
         ending = ["%s: run %s" % (host, found.get("run_id", "")) for host, node in nodes if node["changed"]]
         return ending, ["%s: %s" % (host, what) for host, node in nodes for what in node["left"]]

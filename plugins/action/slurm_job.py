@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Submit a launch as a job of Slurm on a login node, and follow it to its end; or end it.
+Submit a launch as a Slurm job on a login node, and follow it to its end; or end it.
 
 Runs once per play, on its only host. The request goes over the channel of an agent, so that no value of a variable is
 in an argument, a log or a result.
@@ -26,9 +26,9 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._run import hosti
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import job_screen, playbook_screen
 
 _STATES = ("submitted", "stopped", "absent")
-# Arguments whose variables are called after Slurm.
+# Arguments whose variables are named after Slurm.
 _FULL = {name[len("slurm_") :]: name for name in BY_NAME if name.startswith("slurm_")}
-# Arguments of the task that are no arguments of the launch.
+# Arguments of the task that are not arguments of the launch.
 _OF_TASK = ("state", "fail_on_problems", "event_socket", "known_tags", "detach", "on", "grace", "dry_run")
 
 
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         run_id = str(arguments.get("run_id") or run_ids.new())
         secrets = masking.values((name, raw_words.unpack(value)) for name, value in arguments["env"].items())
         screen = job_screen.JobScreen(arguments["run_root"], chosen=request_of.chosen(arguments), secrets=secrets)
-        # From before the submission on, so that an interrupt loses no job.
+        # Set before the submission, so that an interrupt does not lose the job.
         with hosting.conducted(agents, arguments["event_socket"], screen, exact=True) as conductor:
             answer = _submit(agents, host, arguments, run_id, is_dry)
             found = {"changed": answer["changed"], "run_id": run_id, "job_id": answer.get("job_id")}
@@ -81,20 +81,20 @@ class ActionModule(ActionBase):
             following = login_node.Following(conductor, agents, host, job, conductor.pass_on, tell.waits)
             result = {"run_id": run_id, **following.run()}
         if not arguments["event_socket"]:
-            # Now that all lines of the job are shown.
+            # All lines of the job are shown by now.
             result["problems"] = job_screen.pointed(result["problems"], screen.logs_of)
             screen.end(result)
         return {**found, **result, "state": _state(result)}
 
 
 class _Teller:
-    """Tells of a job: madctl, if it listens, or the screen."""
+    """Reports the job's progress to madctl, if it listens, or to the screen."""
 
     def __init__(self, conductor: Conductor, is_heard: bool) -> None:
         self._conductor, self._is_heard = conductor, is_heard
 
     def submitted(self, run_id: str, arguments: dict[str, Any], answer: dict[str, Any]) -> None:
-        """Tell the id of a run and its job, and what Slurm remarked."""
+        """Report the ids of a run and its job, and Slurm's remarks."""
         said, job = answer.get("said") or [], {name: answer[name] for name in ("job_id", "place")}
         if self._is_heard:
             conf = arguments["slurm_conf"] or ""
@@ -107,7 +107,7 @@ class _Teller:
         playbook_screen.tell("queue", "submitted %sas job %s" % (before, answer["job_id"]))
 
     def waits(self, text: str) -> None:
-        """Tell what the job waits for."""
+        """Report what the job waits for."""
         if self._is_heard:
             self._conductor.tell({"event": events.QUEUED, "text": text})
         else:
@@ -130,7 +130,7 @@ def _submit(agents: Agents, host: str, arguments: dict[str, Any], run_id: str, i
 
 
 def _judged(run_id: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Show what Slurm says of a job that was not submitted."""
+    """Show why Slurm did not submit a job."""
     remarks = answer.get("said") or ["run %s is submitted as job %s" % (run_id, answer["job_id"])]
     for line in remarks:
         playbook_screen.tell("queue", line)
@@ -169,7 +169,7 @@ def _ended(agents: Agents, host: str, arguments: dict[str, Any], is_dry: bool, r
 
 
 def _of_launch(arguments: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Return the arguments of the launch as its job reads them."""
+    """Return the arguments of the launch in the form in which its job reads them."""
     ours = {
         name: value
         for name, value in arguments.items()

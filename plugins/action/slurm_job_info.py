@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell the state of a run in a job of Slurm, or show its output, from its files on a login node; once per play."""
+"""Report the state of a run in a Slurm job, or show its output, from its files on a login node; once per play."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _output(agents: Agents, host: str, found: dict[str, Any], arguments: dict[st
         result = following.read(follow, so_far)
     if follow and not event_socket:
         screen.end({"run_id": found["run_id"], **result})
-    # What was asked for is output; how the run ended is not.
+    # The user asked for output, not for how the run ended.
     unread = [entry for entry in result["problems"] if entry["code"] in login_node.UNREAD]
     return {**result, "problems": unread, "exit_code": int(codes.exit_code(unread))}
 

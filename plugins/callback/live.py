@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nodes × stage while a run starts, then the job's lines; nothing of Ansible's own for what this collection does."""
+"""Nodes × stage while a run starts, then the job's lines; hides Ansible's own output about this collection's tasks."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _DRAIN_SECONDS = 10.0
 
 
 class CallbackModule(Default):
-    """Draws what the collection's actions show; everything else is left to the default callback."""
+    """Draws what the collection's actions show; leaves everything else to the default callback."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "madctl.multinode.live"
 
     def __init__(self) -> None:
-        """Prepare; nothing is listened to before a playbook starts."""
+        """Prepare; listening begins when a playbook starts."""
         super().__init__()
         self._lock = threading.RLock()
         self._table = stage_table.Table()
@@ -72,17 +72,17 @@ class CallbackModule(Default):
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Listen; workers inherit the environment, and with it the name of the socket."""
         super().v2_playbook_on_start(playbook)
-        # ansible-runner inherits from the callback that it finds, and locks the display around every method of it: our
-        # thread would wait for that forever. There, this is the callback "default".
+        # ansible-runner inherits from the callback that it finds, and locks the display around each of its methods: our
+        # thread would wait for that lock forever. In that case, this callback is named "default".
         if type(self) is not CallbackModule:
             return
         self._directory = private_places.private()
         self._step_aside()
-        # A playbook that is interrupted has no statistics. Below zero comes after Ansible has waited for its workers,
-        # which still send events while they stop a run; workers are copies of this process, and skip it.
+        # An interrupted playbook has no statistics. A negative priority is due after Ansible has waited for its
+        # workers, which still send events while they stop a run; workers are copies of this process, and skip it.
         multiprocessing.util.Finalize(None, self._leave, exitpriority=-1)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A path may be too long for the name of a socket; that of a descriptor never is.
+        # A path may be too long for the name of a socket; the path of a descriptor never is.
         place = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         listener.bind("/proc/self/fd/%d/live.sock" % place)
         os.close(place)
@@ -91,12 +91,12 @@ class CallbackModule(Default):
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
     def _step_aside(self) -> None:
-        """Take the table away for what Ansible itself prints, such as a warning, and draw it again below."""
+        """Clear the table while Ansible itself prints something, such as a warning, and draw it again below."""
         show, owner = self._display.display, os.getpid()
 
         def display(*words: Any, **more: Any) -> None:
             if os.getpid() != owner:
-                # A worker, which may have been forked while the lock was held.
+                # This is a worker, perhaps forked while the lock was held.
                 show(*words, **more)
                 return
             with self._lock:
@@ -125,7 +125,7 @@ class CallbackModule(Default):
                     selector.unregister(speaker)
                     speakers.remove(speaker)
                     speaker.close()
-            # Connections are closed in their order, so the barrier opens when all before it have sent everything.
+            # Connections are closed in their order, so the barrier opens when all earlier ones have sent everything.
             if speakers and speakers[0] is self._asking:
                 self._barrier.set()
 
@@ -235,7 +235,7 @@ class CallbackModule(Default):
         self._on_result(result, "v2_runner_on_failed", ignore_errors=ignore_errors)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Mark a node that does not answer; the verdict on all nodes says why."""
+        """Mark a node that does not answer; the verdict on all nodes explains why."""
         self._on_result(result, "v2_runner_on_unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
@@ -274,7 +274,7 @@ class CallbackModule(Default):
             super().v2_playbook_on_include(included_file)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Take the table away; show a recap if there were other tasks than ours."""
+        """Clear the table; show a recap if there were tasks other than ours."""
         self._wait()
         with self._lock:
             self._drawing.erase()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of modules about runs in a cluster of Kubernetes."""
+"""Options of modules about runs in a Kubernetes cluster."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Parts of documentation; the fragment has the name of the file."""
+    """Parts of documentation; the fragment is named after its file."""
 
     DOCUMENTATION = r"""
 requirements:

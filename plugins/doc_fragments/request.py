@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Parts of documentation; the fragment has the name of the file."""
+    """Parts of documentation; the fragment is named after its file."""
 
     DOCUMENTATION = r"""
 options:
@@ -119,7 +119,7 @@ options:
     type: str
 """
 
-    # What a probe of a node needs of the request.
+    # The parts of the request that a probe of a node needs.
     PROBE = r"""
 options:
   work:

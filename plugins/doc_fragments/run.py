@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Parts of documentation; the fragment has the name of the file."""
+    """Parts of documentation; the fragment is named after its file."""
 
     DOCUMENTATION = r"""
 options:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An inventory of a host list; the list is read by ``hostlist``."""
+"""An inventory from a host list, which ``hostlist`` parses."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
     NAME = "madctl.multinode.hostlist"
 
     def verify_file(self, path: str) -> bool:
-        """Accept files by the end of their name."""
+        """Accept files by their extension."""
         return bool(super().verify_file(path)) and path.endswith(("hostlist.yml", "hostlist.yaml"))
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make one node ready: a run directory, and a supervisor that waits for go. Private to the collection."""
+"""Prepare one node: a run directory, and a supervisor that waits for the start. Private to the collection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _SetupError(OSError):
-    """The user's setup failed, not we."""
+    """The user's setup failed, rather than our own code."""
 
 
 def arm(request: ArmingRequest, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
@@ -114,7 +114,7 @@ def _deliver_programs(base: str, digest: str, modules: Dict[str, str]) -> str:
     name = run_directory.PROGRAMS + digest
     place = os.path.join(base, name)
     try:
-        os.utime(place)  # In use again, so gc must not take it for old.
+        os.utime(place)  # It is in use again, so gc must not count it as old.
     except FileNotFoundError:
         partial = "%s.%d" % (place, os.getpid())
         os.mkdir(partial, 0o700)
@@ -167,7 +167,7 @@ def _program(programs: str, name: str) -> List[str]:
 
 
 def _spec(request: ArmingRequest, base: str, programs: str, umask: int) -> Spec:
-    """Return everything that the supervisor needs to know; it removes this file before it starts anything."""
+    """Return everything that the supervisor needs to know; it removes the file with it before it starts anything."""
     given = dict(request["user_env"], **request["env"])
     stale = command_line.stale(list(os.environ))
     environment = {name: value for name, value in os.environ.items() if name not in stale}

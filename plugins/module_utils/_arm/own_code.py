@@ -2,8 +2,8 @@
 """
 Give a run its own copy of the code on this node. Private to the collection.
 
-A restart takes the copy of the attempt before: a checkpoint that the job wrote to a relative path must be there when it
-begins again. A node that takes the place of another one has none, and gets a fresh copy.
+A restart takes over the previous attempt's copy: a checkpoint that the job wrote to a relative path must still exist
+when the job restarts. A node that replaces another one has no such copy, and gets a fresh one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Code:
 
         Args:
             origin: The id of the first attempt.
-            tree: What was sent; None where nothing was.
-            trees_base: Where it is kept, if not beside the runs.
+            tree: The tree that was sent; None if none was.
+            trees_base: The directory that holds it, if not beside the runs.
         """
         self._run_dir, self._origin, self._tree, self._trees_base = run_dir, origin, tree, trees_base
         self._own = os.path.join(run_dir, run_directory.CODE)
@@ -35,10 +35,10 @@ class Code:
 
     def place(self) -> None:
         """
-        Make the copy, or take the one of the attempt before.
+        Make the copy, or take over the previous attempt's.
 
         Raises:
-            OSError: If that fails; a tree that lacks something, or a full disk.
+            OSError: If that fails: the tree is incomplete, or the disk is full.
         """
         if self._tree is None:
             return
@@ -56,12 +56,12 @@ class Code:
         trees.copy(kept, self._own)
 
     def give_back(self) -> None:
-        """Return the copy to the attempt that it was taken from: what the job wrote is in it."""
+        """Return the copy to the attempt that it was taken from, because it contains what the job wrote."""
         if self._before is not None:
             os.rename(self._own, self._before)
 
     def _earlier(self, base: str) -> List[str]:
-        """Return where attempts before this one have their copies, the latest first."""
+        """Return the copies of earlier attempts, the latest first."""
         name = re.compile(re.escape(self._origin) + r"(?:\.(\d{1,9}))?")
         numbers = {}
         for path in glob.glob(os.path.join(glob.escape(base), glob.escape(self._origin) + "*")):

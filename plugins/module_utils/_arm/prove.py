@@ -40,8 +40,8 @@ def prove(request: Proof, tell: Tell) -> Dict[str, Any]:
 
     Returns:
         ``listen`` (error or None), ``connect`` (a list of ``port`` and ``error``), ``read``, ``peers``, and
-        ``routes``: by any other device, or "" for no route, the addresses that are reached that way; None where
-        the kernel does not answer.
+        ``routes``: by any other device, or "" for no route, the addresses that are reached that way; None if the kernel
+        does not answer.
     """
     listen = request.get("listen")
     error = _listen(listen, tell) if listen else None
@@ -70,7 +70,7 @@ def elsewhere(source: str, devices: List[str], to: List[str]) -> Optional[Dict[s
     Find addresses that packets from ``source`` are not sent to by any of the devices.
 
     A connection from the right address does not prove which way packets take: the kernel follows its routes. The
-    result is None where nothing is known to be wrong, but not every route is known.
+    result is None if no route is known to be wrong, but not all routes are known.
     """
     found: Dict[str, List[str]] = {}
     known = netlink.devices_to(source, to)
@@ -85,7 +85,7 @@ def _error(answer: Dict[str, Any]) -> Optional[str]:
 
 
 def _listen(request: Listening, tell: Tell) -> Optional[str]:
-    """Listen until standard input ends; answer every connection with the token."""
+    """Listen until standard input ends; send the token on every connection."""
     listeners: List[Any] = []
     connections: List[socket.socket] = []
     try:
@@ -102,7 +102,7 @@ def _listen(request: Listening, tell: Tell) -> Optional[str]:
             if not ready or standard_input in ready:
                 return None
             for listener in set(ready) - {standard_input}:
-                # Closed at the end, after the other side has: so no port of ours lingers in TIME_WAIT.
+                # Closed last, after the other side has closed: so no port of ours lingers in TIME_WAIT.
                 connections.append(listener.accept()[0])
                 connections[-1].sendall(request["token"].encode())
     except OSError as error:

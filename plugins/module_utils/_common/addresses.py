@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What IP addresses are, as texts. Pure; private to the collection."""
+"""IP addresses as texts. Pure; private to the collection."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Every check before a start: what it inspects, what it costs, its codes. Data only; private to the collection.
+Every check before a start: what it inspects, its cost and its codes. Data only; private to the collection.
 
-Judges find here which check a code belongs to, whether it is an error, and its remedy; the reference page of checks is
-generated from it.
+Judges look up here which check a code belongs to, whether it is an error, and its remedy. The reference page of checks
+is generated from this table.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Finding:
     """
     One thing that a check can find; ``remedy`` is the default, which a judge may replace.
 
-    ``{hint}`` stands for how to inspect a node by hand, which the way to it knows. Codes that only a way finds have
-    their remedies there. ``needs_all`` is whether it cannot be judged while nodes are missing.
+    ``{hint}`` is replaced by how to inspect a node by hand, which depends on the way to it. Codes that only a way finds
+    have their remedies there. ``needs_all`` is whether the finding can be judged only if no node is missing.
     """
 
     level: str
@@ -37,9 +37,9 @@ class Check:
     """
     One column of the table; a check that a launch depends on is not skippable.
 
-    ``only_for`` names the runner or the shape of work without which there is nothing to check. ``needs`` names what a
-    node must have of a request's shared paths and its part of the proof, one of them at least, or the check has nothing
-    to report. ``{way}`` stands for what the way to a node goes through.
+    ``only_for`` names the runner or the shape of work that the check is limited to. ``needs`` names the request's
+    shared paths and the parts of the proof that the check reports on; a node must have at least one of them. ``{way}``
+    is replaced by what the way to a node goes through.
     """
 
     name: str
@@ -334,12 +334,12 @@ SKIPPABLE: FrozenSet[str] = frozenset(check.name for check in CHECKS if check.sk
 
 
 def applies(check: str, shape: str, runner: str) -> bool:
-    """Return whether a check has anything to do with work of a shape under a runner."""
+    """Return whether a check applies to work of a shape under a runner."""
     return ONLY_FOR.get(check, shape) in (shape, runner)
 
 
 def remedy_of(code: str, hint: Optional[str] = None) -> Optional[str]:
-    """Return the default remedy of a code, None where it has none; ``hint`` is that of the way to the node."""
+    """Return the default remedy of a code, or None; ``hint`` is that of the way to the node."""
     remedy = _FINDINGS[code].remedy if code in _FINDINGS else None
     return remedy.replace("{hint}", hint or NO_HINT) if remedy else None
 

@@ -18,11 +18,12 @@ UNREACHABLE = {
     *("HOST_UNREACHABLE", "HOST_KEY_UNKNOWN", "HOST_KEY_CHANGED", "AUTHENTICATION_FAILED", "HOST_UNRESOLVED"),
     "SCHEDULER_UNREACHABLE",
 }
-# How the job itself fails on a node. After the first failure the others follow: a peer was lost, or all were stopped.
+# How the job itself fails on a node. The other nodes fail after it, because they lost a peer or were all stopped.
 JOB_CODES = ("RANK_FAILED", "COMMAND_FAILED", "MODEL_FAILED", "WORLD_DIFFERS")
-# What the last lines of the rank or the runner explain, including a failed start, and daemons that did not connect.
+# Failures that the last lines of the rank or the runner explain, including a failed start, and daemons that did not
+# connect.
 WITH_LAST_LINES = (*JOB_CODES, "START_FAILED", "DAEMON_NOT_READY")
-# After one of these a node can neither take part again nor be read.
+# After one of these, a node can neither take part in a restart nor be read.
 LOST = ("NODE_LOST", "NODE_REBOOTED", "PROTOCOL_ERROR")
 # Failures that a restart may avoid; a job that makes a separate world does so every time.
 RESTARTABLE = (
@@ -47,7 +48,7 @@ _EXIT = {
     for code in codes
 }
 _CAUSE = 400  # characters
-# Where a command only asks nodes.
+# Where a command only queries nodes.
 _ASKED = {"DEST_IN_USE": ExitCode.USAGE, "STOP_UNVERIFIED": ExitCode.STOP_UNVERIFIED}
 
 
@@ -95,13 +96,13 @@ def has_exit_code(code: str) -> bool:
 
 
 def answer_code(codes: Sequence[str]) -> ExitCode:
-    """Return the exit code of a command that only asks nodes: one that does not answer is unreachable to it."""
+    """Return the exit code of a command that only queries nodes: it counts one that does not answer as unreachable."""
     special = [_ASKED[code] for code in codes if code in _ASKED]
     return (special or [ExitCode.UNREACHABLE])[0] if codes else ExitCode.SUCCEEDED
 
 
 def cause(entry: Mapping[str, Any]) -> str:
-    """Write a problem as the cause of a failure: host, rank, and how it failed."""
+    """Format a problem as the cause of a failure: host, rank, and how it failed."""
     rank, text = entry.get("rank"), entry["message"]
     repeated = "rank %s failed: " % rank
     if rank is not None and text.startswith(repeated):
@@ -111,7 +112,7 @@ def cause(entry: Mapping[str, Any]) -> str:
 
 
 def line(entry: Mapping[str, Any]) -> str:
-    """Write one problem on one line, at every door the same: host, cause, remedy, code."""
+    """Format one problem as one line, the same in every entry point: host, cause, remedy, code."""
     where = "%s: " % entry["host"] if entry["host"] else ""
     remedy = "; %s" % entry["remedy"] if entry["remedy"] else ""
     return plain("%s%s%s [%s]" % (where, entry["message"], remedy, entry["code"]))

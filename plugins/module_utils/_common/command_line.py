@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a work's command line executes, and what must not be in its environment. Pure; private to the collection."""
+"""
+The program that a work's command line executes, and variables that it must not inherit. Pure; private to the
+collection.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import List, Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, launchers, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import Word, unpack
 
-# Any of these, left from an outer job, silently changes this one.
+# Any of these, left over from an outer job, silently changes this one.
 SCRUBBED = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"),
     *("ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "NNODES", "NPROC_PER_NODE"),
@@ -25,7 +28,7 @@ def stale(names: Sequence[str]) -> List[str]:
 
 
 def is_python(work: Sequence[Word]) -> bool:
-    """Return whether the job's Python runs this work, rather than the system."""
+    """Return whether the job's Python runs this work, rather than the operating system."""
     first = unpack(work[0])
     return first == "-m" or first.endswith(".py") or named_python(work) is not None
 
@@ -39,7 +42,7 @@ def named_python(work: Sequence[Word]) -> Optional[str]:
 
 
 def after_python(work: Sequence[Word]) -> List[Word]:
-    """Return the words for the job's Python."""
+    """Return the words that follow the job's Python."""
     return list(work[1:] if named_python(work) else work)
 
 
@@ -50,7 +53,7 @@ def chosen_python(work: Sequence[Word], shape: str, python: Optional[str]) -> Op
 
 
 def module(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Return the module that the job's Python runs; None where it runs something else."""
+    """Return the module that the job's Python runs; None if it runs something else."""
     if not work or not runners.job_of(shape).uses_python or not is_python(work):
         return None
     kind, target, _ = launchers.python_target([unpack(word) for word in after_python(work)])
@@ -68,7 +71,7 @@ def entry_script(work: Sequence[Word], shape: str) -> Optional[str]:
 
 
 def program(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Return what the system executes for this work, as it was typed; None where the job's Python runs it."""
+    """Return the program that the system executes for this work, as it was typed; None if the job's Python runs it."""
     job = runners.job_of(shape)
     if not work or job.entry or (job.uses_python and is_python(work)):
         return None
@@ -79,7 +82,7 @@ def relative(work: Sequence[Word], shape: str) -> Optional[str]:
     """Return the part of the work that depends on the working directory: a script, a program, a module."""
     inner = launchers.unwrapped([unpack(word) for word in work])
     executed = program(inner, shape)
-    # A Python behind what only passes it on finds its module there, too.
+    # A Python behind a program that only passes it on also finds its module there.
     has_python = not runners.job_of(shape).entry and inner and named_python(inner)
     named = module(inner, runners.shapes()[0]) if has_python else module(work, shape)
     found = (entry_script(work, shape), executed if executed and "/" in executed else None, named)

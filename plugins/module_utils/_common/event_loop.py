@@ -3,7 +3,7 @@
 Wait for many descriptors and for time in one thread.
 
 A follower may have to stop listening to nodes while its reader catches up, but must still obey orders, signals and
-time. So there are two kinds of descriptors: those of nodes, and all others. Private to the collection.
+timers. So there are two kinds of descriptors: those of nodes, and all others. Private to the collection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from typing import Any, Callable, List, Optional, Tuple
 
 Callback = Callable[[], None]
-# A process that wakes up this much later than it wanted was stopped, as by a scheduler that suspends its job.
+# A process that wakes up this much later than planned was stopped, for example by a scheduler that suspends its job.
 STOPPED_SECONDS = 5.0
 
 
@@ -27,7 +27,7 @@ class Timer:
         self.callback: Optional[Callback] = callback
 
     def cancel(self) -> None:
-        """Never call it."""
+        """Cancel the timer: it never calls back."""
         self.callback = None
 
 
@@ -41,7 +41,7 @@ class Loop:
         self._woke, self._stopped = time.monotonic(), 0.0
 
     def time(self) -> float:
-        """Return the seconds of a clock that does not count the time for which this process was stopped."""
+        """Return the seconds of a clock that does not count the time during which this process was stopped."""
         return time.monotonic() - self._stopped
 
     def watch(self, descriptor: Any, on_read: Callback, is_node: bool = False) -> None:
@@ -59,7 +59,7 @@ class Loop:
         self._all.modify(descriptor, wanted, (on_read, on_write))
 
     def serve(self, descriptor: Any, on_read: Optional[Callback], on_write: Optional[Callback]) -> None:
-        """Call back when a node's descriptor can be read, or written, as far as either is wanted now."""
+        """Call back when a node's descriptor can be read, or written, if that is wanted now."""
         self.unwatch(descriptor)
         wanted = (selectors.EVENT_READ if on_read else 0) | (selectors.EVENT_WRITE if on_write else 0)
         if wanted:
@@ -105,13 +105,13 @@ class Loop:
                 callback()
 
     def until(self, is_reached: Callable[[], object], seconds: float) -> None:
-        """Turn until something is reached, or the time is over."""
+        """Turn until a condition holds, or the time is over."""
         deadline = self.time() + seconds
         while not is_reached() and self.time() < deadline:
             self.turn(deadline - self.time())
 
     def _awoke(self, wanted: Optional[float]) -> None:
-        """Leave out of the clock for how long this process was stopped since it looked last; None: no time was set."""
+        """Exclude from the clock how long this process was stopped since the last look; None: no time was set."""
         now = time.monotonic()
         late = now - self._woke - (wanted or 0.0)
         if wanted is not None and late > STOPPED_SECONDS:

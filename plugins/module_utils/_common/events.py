@@ -4,7 +4,7 @@ The kinds of events of a run and their fields, for the programs that emit and re
 
 An event is the header of a frame (see ``wire``) with its kind under ``event``. Four tables define the fields of each
 kind: from ranks to their supervisor, from nodes to a follower, from the follower to a screen, and to the callback that
-draws. No kind is written as a text anywhere else, except in ``rank_wrapper``, which imports nothing of ours. Pure;
+draws. No other file writes a kind as a text, except ``rank_wrapper``, which imports none of our modules. Pure;
 delivered to nodes as well; private to the collection.
 """
 
@@ -31,8 +31,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 
 # -- kinds ------------------------------------------------------------------------------------------
 
-# The channel to a node: its first frame, an unknown run, all that was there at first was sent, the end of what can be
-# read, output, a gap in the output.
+# The channel to a node: its first frame, an unknown run, all existing output was sent, the end of what can be read,
+# output, a gap in the output.
 READY, REFUSED, SO_FAR, END, LOG, SKIPPED = "ready", "refused", "so_far", "end", "log", "skipped"
 # A supervisor waits for go; its runner was started, could not be started, has failed.
 ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", "runner_exit"
@@ -40,24 +40,24 @@ ARMED, STARTED, START_FAILED, RUNNER_EXIT = "armed", "started", "start_failed", 
 JOINED, EXEC_FAILED, RANK_EXIT, FILES_SHORT, APART = "joined", "exec_failed", "rank_exit", "files_short", "apart"
 # The results of madengine's models on a node.
 MODELS = "models"
-# mpirun: it asks for a daemon, a request was refused, ranks did not join in time; a script in a container has come to
-# where a daemon is wanted; a daemon has ended.
+# mpirun: it requests a daemon, a request was refused, ranks did not join in time; a script in a container has come to
+# where it needs a daemon; a daemon has ended.
 DAEMON_WANTED, RELAY_REFUSED, LATE, DAEMON_BEGUN = "daemon_wanted", "relay_refused", "late", "daemon_begun"
 DAEMON_ENDED = "daemon_ended"
 # The disk is full; no stacks can be written; a node, or the whole run, must end; a node's part has ended.
 LOG_DEGRADED, NO_DUMP, STOPPING, EXIT = "log_degraded", "no_dump", "stopping", "exit"
 # A node fell silent, answers again, is given up; no rank printed anything; the run restarts.
 SUSPECT, BACK, LOST, IDLE, RESTART = "suspect", "back", "lost", "idle", "restart"
-# A node was probed; all nodes have the code, told with the difference to its commit; the plan was made, refused, or
+# A node was probed; all nodes have the code, reported with the difference to its commit; the plan was made, refused, or
 # waits for net-tools; how long the stages took.
 PROBED, SYNCED, PLANNED, TIMED = "probed", "synced", "planned", "timed"
 # A run was submitted as a job; what the job waits for; a part of how it ended, from the login node.
 SUBMITTED, QUEUED, ENDED = "job_submitted", "job_waits", "job_ended"
-# Lines to show; lines to draw below them, again and again; the nodes of the plan; a request to report when all earlier
+# Lines to show; lines to draw and redraw below them; the nodes of the plan; a request to report when all earlier
 # events were shown.
 TEXT, BELOW, NODES, BARRIER = "text", "below", "nodes", "barrier"
 
-# The ``daemon`` of LATE and EXIT where mpirun did not ask for it; otherwise the address that the daemon did not reach.
+# The ``daemon`` of LATE and EXIT if mpirun did not request it; otherwise the address that the daemon did not reach.
 UNASKED = "unasked"
 
 # -- fields -----------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ _LONG = 1 << 14
 
 _rank, _size = whole(0, MOST_RANKS), whole(0, 1 << 62)
 _status, _signal = maybe(whole(0, 1 << 16)), maybe(whole(0, 128))
-# The status of a process as in Python, where a signal is a negative number.
+# The status of a process as in Python, which writes a signal as a negative number.
 _popen = maybe(whole(-128, 1 << 16))
 _ended: Dict[str, Shape] = {"exit_code": _status, "signal": _signal}
 _identity: Dict[str, Shape] = dict.fromkeys(("local_rank", "world_size", "local_world_size"), maybe(_rank))
@@ -91,7 +91,7 @@ def _kept(required: Dict[str, Shape], optional: Dict[str, Shape]) -> Kind:
     return Kind({"seq": whole(1), **required}, {"time": second, **optional})
 
 
-# Any process of the job can connect and send anything; an event with these fields is told as the same kind below.
+# Any process of the job can connect and send anything; an event with these fields is passed on as the same kind below.
 SAID_BY_RANKS: Dict[str, Kind] = {
     JOINED: Kind({"rank": maybe(_rank), "pid": whole(1)}, {**_identity, "argv0": text()}),
     EXEC_FAILED: Kind(
@@ -152,7 +152,7 @@ FAILING = (*ENDS, EXEC_FAILED, START_FAILED, MODELS)
 # The record is the same object as EXIT, with these fields besides; see docs/reference/run_directory.md.
 ONLY_RECORDED = ("rank_exits", "left", "unseen")
 
-# A node's events are passed on with its ``host``; these come from the follower itself, and a screen trusts them.
+# Nodes' events are passed on with their ``host``; these come from the follower itself, and a screen trusts them.
 TOLD_BY_FOLLOWER: Dict[str, Kind] = {
     PROBED: Kind({"host": text(), "answered": truth, "way": anything}),
     SYNCED: Kind({"code": anything, "nodes": whole(), "sent": whole()}),
@@ -180,7 +180,7 @@ OF_THE_RUN = (RESTART, STOPPING, IDLE, SYNCED, PLANNED, TIMED, SUBMITTED, QUEUED
 
 
 def is_told(event: Any) -> bool:
-    """Return whether it is an event of a node, with valid fields."""
+    """Return whether an event comes from a node and has valid fields."""
     kind = TOLD_BY_NODES.get(event["event"]) if type(event) is dict and type(event.get("event")) is str else None
     return kind is not None and fields(kind.required, kind.optional)(event)
 

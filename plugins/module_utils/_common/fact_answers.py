@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Check facts where they arrive, by the types in ``fact_shapes``, so that no other code has to doubt a key or a type.
+Check facts where they arrive, by the types in ``fact_shapes``, so that all other code can rely on keys and types.
 
-A name in those types, such as ``Path``, has its bounds or its rule here. More keys are allowed. Runs on the login node
-only. Pure; private to the collection.
+This file has the bounds or the rule of each name in those types, such as ``Path``. More keys are allowed. Runs on the
+login node only. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     whole,
 )
 
-_LONG = 1 << 17  # A process has no longer variable.
+_LONG = 1 << 17  # No variable of a process can be longer.
 _MOST_ITEMS, _MOST_KEYS = 1 << 14, 1024
-# Where IPVS balances a cluster's services, one device of every node has all their addresses.
+# If IPVS balances a cluster's services, one device of every node has the addresses of all of them.
 _MOST_ADDRESSES, _MOST_LOWER = 1 << 16, 8192
-# Overlays list all their layers here.
+# Overlays list all their layers in their options.
 _MOUNTED = ("fstype", "point", "root", "source", "options", "super_options", "real")
 
 
 def _of(hint: Any) -> Shape:
-    """Return the shape of a type's values; a bounded name is one already."""
+    """Return the shape of a type's values; a bounded name already is one."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is list:
         return listed(_of(parts[0]), _MOST_ITEMS)
@@ -79,7 +79,7 @@ def _is_route(value: Any) -> bool:
 
 
 def _are_devices(value: Any) -> bool:
-    """Return whether these are devices, with a bounded number of lower devices and addresses in all."""
+    """Return whether these are devices, with a bounded total of lower devices and addresses."""
     if not _devices(value) or sum(len(device["lower"]) for device in value) > _MOST_LOWER:
         return False
     return sum(len(device["addresses"]) for device in value) <= _MOST_ADDRESSES
@@ -87,7 +87,7 @@ def _are_devices(value: Any) -> bool:
 
 def _is_mount(value: Any) -> bool:
     """Return whether it describes a mount, as far as it could be inspected."""
-    # Whether a path is proven is never decided by a node.
+    # A node never decides whether a path is proven.
     if not _any_mount(value) or "proven" in value or "file" in value and not {"nonce", "janitor"} <= set(value):
         return False
     if value["hung"] or value["error"] or value.get("access_error"):
@@ -131,10 +131,10 @@ _FACTS = _shapes_of(fact_shapes.Facts)
 
 def odd_fact(node: Any, paths: List[str]) -> Optional[str]:
     """
-    Return the name of a malformed fact of a node; None where all are what the probe returns.
+    Return the name of a malformed fact of a node; None if all facts are well-formed.
 
     Args:
-        paths: The requested shared paths: a node that leaves one out would hide it for all nodes.
+        paths: The requested shared paths: a node that omits one would hide it for all nodes.
     """
     if type(node) is not dict:
         return "all of it"
@@ -146,5 +146,5 @@ def odd_fact(node: Any, paths: List[str]) -> Optional[str]:
 
 
 def dated(node: Dict[str, Any], times: Dict[str, float]) -> Dict[str, Any]:
-    """Return facts with our own times of the request beside the node's times."""
+    """Return facts, with the times of the request by our clock beside those by the node's."""
     return {**node, "time": {"begun": node["time"]["begun"], "ended": node["time"]["ended"], **times}}

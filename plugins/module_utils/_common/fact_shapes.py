@@ -41,7 +41,7 @@ class Address(TypedDict):
 
 
 class Interface(TypedDict):
-    """What ifconfig and the kernel tell about a network device; ``lower`` are the devices below it."""
+    """What ifconfig and the kernel report about a network device; ``lower`` are the devices below it."""
 
     name: Name
     flags: List[Name]
@@ -74,7 +74,7 @@ class Limits(TypedDict):
 
 
 class Files(TypedDict):
-    """Whether the working directory and the first file of the work exist; None where none is needed."""
+    """Whether the working directory and the first file of the work exist; None if none is needed."""
 
     chdir_exists: bool
     entry_exists: Optional[bool]
@@ -89,7 +89,7 @@ class _ReportParts(TypedDict, total=False):
 
 
 class Report(_ReportParts):
-    """What a Python reports; ``module`` is whether it finds the one to run."""
+    """What a Python reports; ``module`` is whether it finds the module to run."""
 
     torch: bool
     version: Name
@@ -115,7 +115,7 @@ class Python(TypedDict):
 
 
 class Holder(TypedDict):
-    """A process that holds GPUs, which are given by their index on the node."""
+    """A process that holds GPUs, which are listed by their index on the node."""
 
     pid: Id
     user: Name
@@ -126,7 +126,7 @@ class Holder(TypedDict):
 
 
 class Denied(TypedDict):
-    """A device that the user may not open; the ``group`` that may is None where the device is missing."""
+    """A device that the user may not open; the ``group`` that may is None if the device is missing."""
 
     path: str
     group: Optional[Name]
@@ -151,7 +151,7 @@ class Gpus(_GpusParts):
 
 
 class Space(TypedDict):
-    """Free space in bytes where runs write; inodes are None where the file system has no limit."""
+    """Free space in bytes where runs write; inodes are None if the file system has no limit."""
 
     run_base: Path
     run_free: Bytes
@@ -169,7 +169,7 @@ class Container(TypedDict):
 
 
 class Madengine(TypedDict):
-    """What ``docker.look`` finds: madengine, the container runtime, and errors of both."""
+    """What ``docker.look`` finds: madengine, the container runtime, and the errors of both."""
 
     program: Optional[Variable]
     version: Optional[Variable]
@@ -182,7 +182,7 @@ class Madengine(TypedDict):
 
 
 class Model(TypedDict):
-    """A model's card; ``uses_runner`` is None where that is unknown."""
+    """A model's card; ``uses_runner`` is None if unknown."""
 
     name: Name
     scripts: Optional[str]
@@ -248,7 +248,7 @@ class _FactsParts(TypedDict, total=False):
 
 
 class Facts(_FactsParts):
-    """What ``node_facts`` returns of a node; None where it is unknown."""
+    """What ``node_facts`` returns for a node; None for unknown facts."""
 
     hostname: Name
     machine_id: Optional[Name]

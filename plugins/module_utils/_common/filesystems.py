@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-# No other node can see these. Every other type is tried: whether nodes read each other's files decides.
+# No other node can see these. All other types are tested: what counts is whether nodes read each other's files.
 _LOCAL = """
 ext2 ext3 ext4 xfs btrfs zfs bcachefs f2fs jfs reiserfs nilfs2 ufs minix vfat msdos exfat ntfs ntfs3 hfs
 hfsplus apfs fuseblk iso9660 udf squashfs erofs cramfs romfs ubifs jffs2 overlay aufs tmpfs ramfs rootfs
@@ -18,7 +18,7 @@ LOCAL_TYPES = frozenset(_LOCAL.split())
 
 
 def is_below(path: str, base: str) -> bool:
-    """Return whether a path is a directory or below it."""
+    """Return whether a path is a directory itself or is below it."""
     return path.rstrip("/") == base.rstrip("/") or path.startswith(base.rstrip("/") + "/")
 
 

@@ -2,15 +2,15 @@
 """
 The signals that a user may have a scheduler send to the ranks of a job.
 
-The conductor gets them, and tells every supervisor; nothing else of ours obeys them. Data only; private to the
-collection.
+The conductor receives them and passes them on to every supervisor; none of our other programs obey them. Data only;
+private to the collection.
 """
 
 from __future__ import annotations
 
 import signal
 
-# Not those that mean something to our programs or the kernel: a job is ended by SIGTERM, and woken by SIGCONT.
+# Not those that have a meaning for our programs or the kernel: SIGTERM ends a job, and SIGCONT wakes it.
 FOR_RANKS = (
     signal.SIGUSR1,
     signal.SIGUSR2,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Recognise programs that start ranks by themselves, also behind programs that only pass a command on.
+Recognise programs that start ranks by themselves, also behind programs that only run another command.
 
 A launcher inside a rank starts a world of its own there, and every rank of the job reports success. Pure, and
 delivered with the supervisor, so it imports nothing of the collection; private to the collection.
@@ -27,7 +27,7 @@ _FILE = re.compile(r"(?:.*/)?(?:torch|paddle|oneflow)/distributed/(?:run|launch)
 # mpirun.openmpi, mpiexec.hydra, mpirun-5.0
 _MPI_NAME = re.compile(r"(?:mpirun|mpiexec|orterun)[.-](?:openmpi|mpich|hydra|gforker|mvapich|intel|prte|\d)[\w.-]*")
 _SCRIPT = re.compile(r".*\.(?:py|sh|pl|rb)")
-# Names that users give to programs of their own as well.
+# Names that users also give to their own programs.
 _COMMON = ("prun", "composer")
 # Programs that start ranks only with one of their subcommands.
 _VERBS = {"flux": "run", "tune": "run"}
@@ -35,7 +35,7 @@ _PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*)?")
 _SHELL = re.compile(r"(?:ba|da|z|k|c|tc|fi)?sh")
 _ASSIGNMENT = re.compile(r"\w+\+?=.*", re.DOTALL)
 _BETWEEN_COMMANDS = frozenset(";&|()")
-# Programs that pass a command on: options that take a word, and how many words come before the command.
+# Programs that run another command: options that take a word, and how many words come before the command.
 _WRAPPERS: Dict[str, Tuple[str, int]] = {
     "env": ("uC", 0),
     "time": ("fo", 0),
@@ -56,7 +56,7 @@ _WRAPPERS: Dict[str, Tuple[str, int]] = {
     **dict.fromkeys(("conda", "mamba", "micromamba", "uv", "poetry", "pipenv", "pdm"), ("np", 0)),
     **dict.fromkeys(("hatch", "pixi", "rye", "pipx", "uvx"), ("np", 0)),
     **dict.fromkeys(("setpriv", "prlimit", "catchsegv", "nohup", "setsid", "command", "eval", "unbuffer"), ("", 0)),
-    # Keywords of a shell before a command.
+    # Shell keywords that precede a command.
     **dict.fromkeys(("then", "do", "else", "if", "elif", "while", "until", "!", "{"), ("", 0)),
 }
 # Long options of any of these programs that take the next word.
@@ -70,7 +70,7 @@ _SPLIT = re.compile(r"(?:--split-string=|-[a-zA-Z0]*?S)(.+)", re.DOTALL)
 _DEEPEST = 16
 _SHOWN = 120
 _TEXT_CHARACTERS = 1 << 14
-# torchrun's options that take no word.
+# torchrun's options without a value.
 _TORCHRUN_FLAGS = ("standalone", "no-python", "m", "module", "run-path", "use-env", "h", "help")
 
 
@@ -80,7 +80,7 @@ def is_python(word: str) -> bool:
 
 
 def unwrapped(words: Sequence[str]) -> List[str]:
-    """Return a command line without what only passes it on, such as env, nice or a variable before it."""
+    """Return a command line without the wrappers before it, such as env, nice or a variable."""
     left = list(words)
     for _ in range(_DEEPEST):
         while left and _ASSIGNMENT.fullmatch(left[0]) and "/" not in left[0].partition("=")[0]:
@@ -93,7 +93,7 @@ def unwrapped(words: Sequence[str]) -> List[str]:
 
 
 def launcher(words: Sequence[str], depth: int = 0) -> Optional[List[str]]:
-    """Return the words from a launcher on, if a command line is or starts one; otherwise None."""
+    """Return the words from a launcher on, if a command line is a launcher or starts one; otherwise None."""
     left = unwrapped(words)
     if not left or depth > _DEEPEST:
         return None
@@ -132,13 +132,13 @@ def _python(words: Sequence[str], depth: int) -> Optional[List[str]]:
     kind, target, rest = python_target(words)
     if kind == "module":
         return _module([target, *rest], depth)
-    # A name without a directory is a local file, whatever its name.
+    # A name without a directory is a local file, whatever it is called.
     return launcher([target, *rest], depth + 1) if kind == "script" and "/" in target else None
 
 
 def python_target(words: Sequence[str]) -> Tuple[str, str, List[str]]:
     """
-    Return what a Python runs, by the words after it.
+    Return what a Python runs, judging by the words after it.
 
     Returns:
         ``script``, ``module``, ``code`` or ``nothing``; its name or text; the words after it.
@@ -199,7 +199,7 @@ def _shell(words: Sequence[str], depth: int) -> Optional[List[str]]:
 
 
 def _commands(text: str) -> List[List[str]]:
-    import shlex  # Needed for a shell's text only, and nodes load this module as well.
+    import shlex  # Only needed for the text of a shell, and nodes load this module as well.
 
     lexer = shlex.shlex(
         text[:_TEXT_CHARACTERS].replace("\\\n", " ").replace("\n", ";"), posix=True, punctuation_chars=True

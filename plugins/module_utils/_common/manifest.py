@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The manifest of a directory of code: what is in it, by path, and the identity of its content.
+The manifest of a directory of code: its entries by path, and the identity of its content.
 
 The machine that sends code and the nodes that keep it have to agree on this. A path is bytes, because a name may be
 anything but a slash and NUL; in JSON its undecodable bytes are lone surrogates. Neither end trusts the other: a path
@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 FILE, DIRECTORY, LINK = "f", "d", "l"
 MOST_BYTES, MOST_ENTRIES = 500 * 1000**2, 100000
-# Of a manifest as it is sent.
+# Bounds of a manifest as it is sent.
 MOST_TEXT = 1 << 25
 PATH_BYTES, PART_BYTES, DEPTH = 4096, 255, 64
 TREE = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -26,7 +26,7 @@ Range = Tuple[int, int]
 
 
 class ManifestError(ValueError):
-    """Something is not a manifest, or holds what it must not."""
+    """Something is not a manifest, or holds something forbidden."""
 
 
 class Entry(NamedTuple):
@@ -45,12 +45,12 @@ class Entry(NamedTuple):
 
     @property
     def target(self) -> bytes:
-        """Where a link points."""
+        """The target of a link."""
         return _bytes(self.content)
 
 
 def text_of(name: bytes) -> str:
-    """Write a name as text that becomes the same bytes again, whatever the encoding of this machine's file names."""
+    """Return a name as text that becomes the same bytes again, whatever the encoding of this machine's file names."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -59,7 +59,7 @@ def _bytes(text: str) -> bytes:
 
 
 def written(entries: Iterable[Entry]) -> bytes:
-    """Write a manifest; equal content gives equal bytes."""
+    """Serialise a manifest; equal content gives equal bytes."""
     rows = [[text_of(entry.path), *entry[1:]] for entry in sorted(entries)]
     return json.dumps(rows, separators=(",", ":")).encode()
 
@@ -89,7 +89,7 @@ def parsed(data: bytes) -> List[Entry]:
     for row in rows:
         entry = _entry(row)
         parent = entry.path.rpartition(b"/")[0]
-        # Nothing is ever written through a link, or where something is already.
+        # Nothing is ever written through a link, or over something that already exists.
         if entry.path in kinds or kinds.get(parent) != DIRECTORY:
             raise ManifestError("the manifest has %a twice, or not in a directory" % entry.path[:200])
         kinds[entry.path] = entry.kind
@@ -122,17 +122,17 @@ def _entry(row: Any) -> Entry:
 
 
 def is_path(path: bytes) -> bool:
-    """Return whether a path stays below the directory that it is taken from."""
+    """Return whether a path stays below the directory that it is relative to."""
     parts = path.split(b"/")
     good = (part not in (b"", b".", b"..") and len(part) <= PART_BYTES for part in parts)
     return len(path) < PATH_BYTES and b"\0" not in path and len(parts) <= DEPTH and all(good)
 
 
-# -- sets of entries, as they are told ---------------------------------------------------------------
+# -- sets of entries, as they are sent ---------------------------------------------------------------
 
 
 def ranges(numbers: Iterable[int]) -> List[Range]:
-    """Write ascending numbers as ranges, each its first number and its last."""
+    """Return ascending numbers as ranges, each its first number and its last."""
     found: List[Range] = []
     for number in numbers:
         if found and found[-1][1] == number - 1:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The shape of what each of our functions may answer on a node; facts are in ``fact_answers``.
+The shapes of the answers of our functions on nodes; for facts see ``fact_answers``.
 
-It is checked where the answer arrives, so that no other code has to doubt a key or a type. More keys are allowed.
+They are checked where the answers arrive, so that all other code can rely on keys and types. More keys are allowed.
 Pure; private to the collection.
 """
 
@@ -28,11 +28,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
     whole,
 )
 
-# No variable of a process is longer, and no node has more runs.
+# No variable of a process can be longer, and no node has more runs.
 _LONG, RUNS = 1 << 17, 1 << 16
 _BYTES, _ID, _COUNT = whole(0, 1 << 80), whole(0, 1 << 32), whole(0, 1 << 17)
 _path, _name = text(_LONG), text(256)
-# A child of a node that missed its deadline.
+# A child process on a node that missed its deadline.
 HUNG = fields({"pid": _ID, "state": maybe(_name), "wait": maybe(text())})
 _how: Dict[str, Shape] = {"outcome": text(64), "exit_code": maybe(whole(-1024, 1 << 16)), "stopped": truth}
 # The other fields of an exit record that a verdict depends on.
@@ -86,7 +86,7 @@ _description = fields(
 
 
 def is_described(value: Any) -> bool:
-    """Return whether it is the description of a run that has this node among its hosts."""
+    """Return whether it is the description of a run that lists this node among its hosts."""
     if not _description(value) or value["plan"]["nnodes"] != len(value["hosts"]):
         return False
     addresses = value.get("addresses")
@@ -94,7 +94,7 @@ def is_described(value: Any) -> bool:
 
 
 def is_run_id(value: Any) -> bool:
-    """Return whether it can be a run's id, which becomes the name of a directory here."""
+    """Return whether it can be a run's id, which becomes the name of a directory on this machine."""
     return type(value) is str and value.isprintable() and 0 < len(value) < 256 and "/" not in value and value[0] != "."
 
 
@@ -140,7 +140,7 @@ _problem = fields(
 
 _node_in_job = fields({"state": text(64), "joined": _COUNT, "exit": maybe(fields(_how, EVIDENCE))})
 
-# By function; ``tail`` and ``pack`` answer only with errors.
+# By function; ``tail`` and ``pack`` only answer with errors.
 SHAPES: Dict[str, Shape] = {
     "node_info": fields({"node": anything}),
     "store": fields({"place": maybe(_path)}),
@@ -227,7 +227,7 @@ _failure = fields({"msg": text(_LONG)})
 
 
 def checked(function: str, answer: Dict[str, Any]) -> Dict[str, Any]:
-    """Return an answer if it has the function's shape, otherwise one that ``failed`` with ``msg``."""
+    """Return an answer if it has its function's shape, otherwise one that ``failed`` with ``msg``."""
     if answer.get("failed"):
         found = {"failed": True, "msg": answer["msg"] if _failure(answer) else "it failed without a reason"}
         # The run was stopped in the meantime; the user's setup is what failed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a text from a node, a file or a user safe to print. Pure; private to the collection."""
+"""Make text from a node, a file or a user safe to print. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def plain(text: object, kept: str = "") -> str:
 
 
 def lines(text: object) -> str:
-    """Return a text of several lines in a form that is safe to print."""
+    """Return a multi-line text in a form that is safe to print."""
     return "\n".join(plain(line, "\t") for line in str(text).split("\n"))
 
 
 def reason(error: BaseException, is_named: bool = False) -> str:
     """
-    Return why something failed, as it continues a sentence: without the number of an error.
+    Return why something failed, worded to continue a sentence: without the number of an error.
 
     Args:
-        is_named: Whether to begin with the file that an error of the system is about.
+        is_named: Whether to begin with the file that a system error is about.
     """
     place = getattr(error, "filename", None) if is_named else None
     return ("%s: " % place if place else "") + clause(getattr(error, "strerror", None) or str(error))
 
 
 def of_errno(name: str) -> str:
-    """Return what the name of an error number means, as it continues a sentence; any other text unchanged."""
+    """Return the meaning of an errno name, worded to continue a sentence; any other text unchanged."""
     number = getattr(errno, name, None) if name in errno.errorcode.values() else None
     return clause(os.strerror(number)) if number else name
 
@@ -52,5 +52,5 @@ def clause(text: str) -> str:
 
 
 def count(number: int, noun: str, many: Optional[str] = None) -> str:
-    """Write a number of things: ``1 node``, ``2 nodes``."""
+    """Format a number of things: ``1 node``, ``2 nodes``."""
     return "%s %s" % (number, noun if number == 1 else many or noun + "s")

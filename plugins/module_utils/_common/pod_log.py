@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The log of a pod: what its ranks print, and in the first pod what happens to the run, as lines that a person can read.
+The log of a pod: what its ranks print and, in the first pod, the events of the run, as lines that people can read.
 
 Every line is a label, a mark, a blank, and bytes. The label is the name of a log such as ``rank-3.out``, or one of our
 own. The mark is ``:`` for a whole line, ``+`` for a part of one that continues, ``!`` for a number of bytes that are
-missing. So nothing is lost, no line is longer than what a pipe takes at once, and no output passes for that of another
+missing. So nothing is lost, no line is longer than a pipe takes at once, and no output can pass for that of another
 label. Pure; private to the collection.
 """
 
@@ -15,17 +15,17 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import LOG_NAME
 
-# Lines of the conductor: an event of the run, the state of the run, how it ended; each is JSON.
+# Lines of the conductor: an event of the run, the state of the run, its outcome; each is JSON.
 EVENT, STATE, RESULT = "event", "state", "result"
 WHOLE, PART, GAP = ":", "+", "!"
-# What several processes write to one pipe stays apart up to 4,096 bytes; a label is short.
+# Writes of several processes to one pipe do not mix up to 4,096 bytes; a label is short.
 _MOST_BYTES = 4000
 _LINE = re.compile(rb"(?P<label>%s|event|state|result)(?P<mark>[:+!]) " % LOG_NAME.pattern.encode(), re.ASCII)
 _SIZE = re.compile(rb"[0-9]{1,18}")
 
 
 class Piece(NamedTuple):
-    """What one line carries: bytes of a label's stream, or how many of them are missing before it continues."""
+    """The content of one line: bytes of a label's stream, or how many of them are missing before it continues."""
 
     label: str
     data: bytes
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
 
 def lines(label: str, data: bytes) -> Iterator[bytes]:
-    """Write bytes of a label's stream."""
+    """Format bytes of a label's stream as lines."""
     head = label.encode()
     for line in _cut(data):
         body, mark = (line[:-1], WHOLE) if line.endswith(b"\n") else (line, PART)
@@ -50,16 +50,16 @@ def _cut(data: bytes) -> List[bytes]:
 
 
 def gap(label: str, size: int) -> bytes:
-    """Write that bytes are missing."""
+    """Format a line that says how many bytes are missing."""
     return b"%s%s %d\n" % (label.encode(), GAP.encode(), size)
 
 
 def piece(line: bytes) -> Optional[Piece]:
     """
-    Read one line, with or without its newline.
+    Parse one line, with or without its newline.
 
     Returns:
-        None if something else has printed it.
+        None if something else printed it.
     """
     found = _LINE.match(line)
     if found is None:

@@ -26,19 +26,19 @@ _locks: Dict[str, int] = {}
 
 
 def is_plain(path: str) -> bool:
-    """Return whether a directory can hold sockets, and means the same to every program."""
+    """Return whether a directory can hold sockets, and has the same meaning for every program."""
     return len(path) <= LONGEST and bool(_PLAIN.fullmatch(path))
 
 
 def base() -> str:
-    """Return where private directories are made: ``TMPDIR`` if its path is short and plain."""
+    """Return the directory in which private directories are made: ``TMPDIR`` if its path is short and plain."""
     usual = tempfile.gettempdir()
     fitting = (place for place in (usual, *_OTHERS) if len(place) <= LONGEST_BASE and is_plain(place))
     return next((place for place in fitting if os.access(place, os.W_OK | os.X_OK)), usual)
 
 
 def private() -> str:
-    """Make a directory that is this user's alone; it is locked until this process, and every copy of it, has ended."""
+    """Make a directory for this user alone; it is locked until this process, and every copy of it, has ended."""
     path = tempfile.mkdtemp(prefix=PREFIX, dir=base())
     _locks[path] = os.open(path, os.O_RDONLY)
     with contextlib.suppress(OSError):  # Some network file systems have no locks.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import List, Sequence, Tuple
 
-Ranks = Tuple[Tuple[int, int], ...]  # first and last of each range; a range may be longer than any memory
+Ranks = Tuple[Tuple[int, int], ...]  # first and last rank of each range; a range may be too long for any memory
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r" *([0-9]{1,9}) *(?:- *([0-9]{1,9}) *)?", re.ASCII)
@@ -45,12 +45,12 @@ def joined(ranges: Sequence[Tuple[int, int]]) -> Ranks:
 
 
 def has(ranks: Ranks, rank: int) -> bool:
-    """Return whether a rank is one of those."""
+    """Return whether a rank is in one of the ranges."""
     return any(first <= rank <= last for first, last in ranks)
 
 
 def text(ranks: Ranks) -> str:
-    """Write ranks as ``parse`` takes them: ``0-3,7``."""
+    """Format ranks as ``parse`` accepts them: ``0-3,7``."""
     return ",".join(str(first) if first == last else "%d-%d" % (first, last) for first, last in ranks)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ranks are on which node. Pure; private to the collection."""
+"""Determine which ranks are on which node. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 
 
 def of_nodes(plan: Plan) -> List[Optional[range]]:
-    """Return the ranks of every node; None if the plan does not say, or the runner may deal them in another order."""
+    """Return the ranks of every node; None if the plan does not say, or the runner may assign them in another order."""
     counts = [node.get("nproc_per_node") or 0 for node in plan["nodes"]]
     if not runners.ranks_by(plan.get("runner")).deals_in_order or not all(counts) or sum(counts) != plan["world_size"]:
         return [None] * len(counts)

@@ -27,7 +27,7 @@ def pack(text: str) -> Word:
 
 
 def unpack(word: Any) -> str:
-    """Return the text of a carried word, as the operating system takes it."""
+    """Return the text of a carried word, as the operating system expects it."""
     if isinstance(word, dict):
         return os.fsdecode(base64.b64decode(word["base64"]))
     return str(word)

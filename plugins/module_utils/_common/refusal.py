@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a job from being submitted, or a question to the scheduler from being answered. Private."""
+"""Why a job cannot be submitted, or a scheduler cannot be queried. Private."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 
 
 class Refused(Exception):  # noqa: N818  an answer of the scheduler or the machine, not an error of ours
-    """It has one problem, which is for the user; ``status`` is that of an answer over HTTP."""
+    """A refusal has one problem, which is shown to the user; ``status`` is that of an answer over HTTP."""
 
     def __init__(self, code: str, message: str, remedy: Optional[str] = None, status: int = 0) -> None:
         self.problem = codes.problem(code, None, message, remedy)
@@ -18,5 +18,5 @@ class Refused(Exception):  # noqa: N818  an answer of the scheduler or the machi
 
     @property
     def is_unreachable(self) -> bool:
-        """Whether it may be different in a moment."""
+        """Whether a retry may succeed in a moment."""
         return self.problem["code"] == "SCHEDULER_UNREACHABLE"

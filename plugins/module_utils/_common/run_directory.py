@@ -2,8 +2,8 @@
 """
 The names of a run's files on a node, and the marks of its processes, for the programs that write and read them.
 
-``docs/reference/run_directory.md`` describes the files. ``rank_wrapper`` and ``mpi_agent`` import nothing of ours, so
-they repeat some of these names; a test compares them. Data only; private to the collection.
+``docs/reference/run_directory.md`` describes the files. ``rank_wrapper`` and ``mpi_agent`` import none of our modules,
+so they repeat some of these names; a test compares them. Data only; private to the collection.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LOCK = "lock"
 PROGRAMS = "bin-"  # followed by the hash of the programs
 GONE = ".madctl-gone-"  # a directory that is being removed, or made; gc removes it after an interruption
 _USUAL = "/var/tmp/madctl-"
-# Directories of code that runs use, each named by its content, with its manifest, what its files looked like when they
-# were verified, and the files.
+# Directories of code that runs use, each named by its content, with its manifest, the state of its files when they were
+# verified, and the files.
 TREES = "sync"
 MANIFEST, VERIFIED, FILES = "manifest", "verified", "files"
 
@@ -29,18 +29,18 @@ def base(user_id: int) -> str:
 
 
 def of_job(user_id: int, job_id: str) -> str:
-    """Return the directory of run directories that only one job of a scheduler uses, and removes at its end."""
+    """Return the directory of run directories that only one scheduler job uses, and removes at its end."""
     return "%s-%s" % (base(user_id), job_id)
 
 
 def is_of_job(path: str) -> bool:
-    """Return whether a directory is one that only one job uses."""
+    """Return whether only one job uses a directory."""
     user, dash, job_id = path[len(_USUAL) :].partition("-")
     return path.startswith(_USUAL) and (user + job_id).isdigit() and bool(dash)
 
 
 def is_usual_base(path: str) -> bool:
-    """Return whether a directory is the default one of some user."""
+    """Return whether a directory is some user's default."""
     return path.startswith(_USUAL) and path[len(_USUAL) :].isdigit()
 
 
@@ -82,7 +82,7 @@ def log_name(rank: object, stream: str) -> str:
     return "rank-%s.%s" % (rank, stream)
 
 
-# What a user calls a run, and says about it. A name is no number, and does not begin as the id of a run does.
+# A user's name for a run, and a note about it. A name is not a number, and does not begin like the id of a run.
 RUN_NAME = re.compile(r"(?!\d{6}|[\d.-]+\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 NOTE_LENGTH = 200
 
@@ -117,7 +117,7 @@ SUPERVISOR, MADENGINE_WRAPPER, CONTAINER_REMOVAL = "supervisor", "madengine_wrap
 # Programs that are started as files.
 RANK_WRAPPER, MPI_AGENT = "_supervise/rank_wrapper.py", "_supervise/mpi_agent.py"
 
-# What a supervisor's first line begins with if the user's setup failed.
+# The beginning of a supervisor's first line if the user's setup failed.
 SETUP_FAILED = "setup: "
 
 # -- marks ------------------------------------------------------------------------------------------
@@ -125,23 +125,23 @@ SETUP_FAILED = "setup: "
 # Variables of every process of the job; the first proves that a process, or a container, belongs to the run.
 RUN_ID, RUN_DIR, HOST_FILE_PATH = "MADCTL_RUN_ID", "MADCTL_RUN_DIR", "MADCTL_HOSTFILE"
 MARK = RUN_ID + "="
-# What a model's script finds in its container: a directory in the node's copy of the checkout, which is bound there.
+# What a model's script finds in its container: a directory in the node's copy of the checkout, which is mounted there.
 IN_CONTAINER = ".madctl"
 CONTAINER_PLACE = "/myworkspace/" + IN_CONTAINER
-# Directories there: calls of the runner, what they wait for, those that were started, those that have ended, and what
-# mpirun asks for.
+# Directories in it: calls of the runner, what they wait for, the started ones, the ended ones, and the requests of
+# mpirun.
 CALLS, ORDERS, BEGUN, DONE, ASKED = "calls", "orders", "begun", "done", "asked"
-# Files there: a program, the end of all calls, why mpirun cannot be used.
+# Files in it: a program, the end of all calls, why mpirun cannot be used.
 CONTAINER_RANK, OVER, TROUBLE = "rank_wrapper.py", "over", "trouble"
 # The call that a daemon belongs to, as the first word of its command.
 CALL = "MADCTL_CALL"
-# The number of the attempt, the K of ``RUN.K``, by two names: restarts and what a scheduler requeues count together.
+# The number of the attempt, the K of ``RUN.K``, by two names: restarts and requeues by a scheduler count together.
 ATTEMPT, RESTARTS = "MADCTL_ATTEMPT", "MADCTL_RESTART_COUNT"
-# What a setup cannot change.
+# Variables that a setup cannot change.
 MARKS = (RUN_ID, RUN_DIR, HOST_FILE_PATH, ATTEMPT, RESTARTS)
 # The command that starts ranks, which a user's script puts before its program.
 RUNNER = "MAD_MULTI_NODE_RUNNER"
-# mpirun would ask the scheduler whose variables it sees, so it gets them with this before their names; ranks do not.
+# mpirun would query the scheduler whose variables it sees, so they get this prefix for it; ranks do not see the prefix.
 OF_SCHEDULER, HELD = "SLURM", "MADCTL_HELD_"
 # Variables with a process's rank and the size of its world: torchrun, Open MPI, MPICH.
 IDENTITIES = (("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
@@ -155,6 +155,6 @@ def unit(run_id: str) -> str:
 
 
 def later_attempt(run_id: str, number: int, more: int) -> str:
-    """Return the id of the attempt that comes so many after another one of the same run, which has that number."""
+    """Return the id of the attempt that comes ``more`` attempts after the given one, whose number is ``number``."""
     first = run_id[: -len(".%d" % number)] if number else run_id
     return "%s.%d" % (first, number + more) if number + more else first

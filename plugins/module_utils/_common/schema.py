@@ -20,7 +20,7 @@ _NO_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def anything(_: Any) -> bool:
-    """Return True for any value."""
+    """Accept any value."""
     return True
 
 
@@ -50,7 +50,7 @@ def text(most: int = 4096) -> Shape:
 
 
 def cut(value: str, most: int = 4096) -> str:
-    """Return a text that has the shape of one."""
+    """Cut a text to what its shape allows."""
     return _NO_CHARACTER.sub("?", value[:most])
 
 
@@ -60,7 +60,7 @@ def like(pattern: Pattern[str]) -> Shape:
 
 
 def either(*shapes: Shape) -> Shape:
-    """Return the shape of what has one of several."""
+    """Return the shape of values that have one of several shapes."""
     return lambda value: any(shape(value) for shape in shapes)
 
 

@@ -4,9 +4,9 @@ Seal a channel over an open network: both ends prove that they know a key, then 
 
 The handshake is three lines. The end that listens sends ``madctl 1 NONCE``; the end that dials answers with JSON: its
 ``node``, ``name``, ``nonce`` and ``proof``; the first end sends its own proof. Neither sends the key, and neither
-learns anything that helps it to answer another handshake. Then come records: a length, a MAC over the direction, the
-record's number and its bytes, and the bytes. They are not encrypted: nothing secret may be sent. Pure; private to the
-collection.
+learns anything that would help it to answer another handshake. Then follow records: a length, a MAC over the direction,
+the record's number and its bytes, and the bytes. They are not encrypted: nothing secret may be sent. Pure; private to
+the collection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def greeting(own: str) -> bytes:
 
 def greeted(line: bytes) -> str:
     """
-    Return the nonce of a first line.
+    Return the nonce in a first line.
 
     Raises:
         WireError: If it is something else.
@@ -57,7 +57,7 @@ def _mac(key: bytes, *parts: str) -> str:
 
 
 class Introduction(NamedTuple):
-    """Who dials: the number and the name of its node, and its nonce."""
+    """The end that dials: the number and the name of its node, and its nonce."""
 
     node: int
     name: str
@@ -75,7 +75,7 @@ def introduced(key: bytes, own: str, line: bytes) -> Introduction:
     Return who sent the second line of a handshake.
 
     Raises:
-        WireError: If it is no such line, or its sender does not know the key.
+        WireError: If it is not such a line, or its sender does not know the key.
     """
     said = wire.parse(line)
     found, proof = _introduction(said), said.get("proof")
@@ -105,7 +105,7 @@ def is_proof(key: bytes, theirs: str, own: str, line: bytes) -> bool:
 
 
 class Keys(NamedTuple):
-    """The keys of one connection: for what the end that listens sends, and for what the end that dials sends."""
+    """The keys of one connection: one for what the end that listens sends, one for what the end that dials sends."""
 
     listens: bytes
     dials: bytes
@@ -121,7 +121,7 @@ def _record_mac(key: bytes, number: int, data: bytes) -> bytes:
 
 
 class Sealer:
-    """Makes records of bytes, in order."""
+    """Turns bytes into records, in order."""
 
     def __init__(self, key: bytes) -> None:
         self._key, self._number = key, 0
@@ -137,7 +137,7 @@ class Sealer:
 
 
 class Opener:
-    """Takes records, however they arrive."""
+    """Takes records, however their bytes arrive."""
 
     def __init__(self, key: bytes) -> None:
         self._key, self._number = key, 0

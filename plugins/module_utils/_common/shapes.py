@@ -48,7 +48,7 @@ class Reading(_ReadingParts):
 
 
 class Written(TypedDict):
-    """A file that a node wrote for the proof, its contents, and the process that removes it."""
+    """A file that a node wrote for the proof, its contents, and the process that will remove it."""
 
     path: str
     file: str
@@ -70,7 +70,7 @@ class _ConnectingParts(TypedDict, total=False):
 
 
 class Connecting(_ConnectingParts):
-    """Where another node connects to, and from which of its addresses."""
+    """The address that another node connects to, and its own address for that."""
 
     address: str
     source: str
@@ -78,7 +78,7 @@ class Connecting(_ConnectingParts):
 
 
 class Routing(TypedDict, total=False):
-    """The devices by which packets from an address should leave; empty where that is not checked."""
+    """The devices through which packets from an address should leave; empty if that is not checked."""
 
     source: str
     devices: List[str]
@@ -104,9 +104,9 @@ class Proof(_ProofParts):
 
 class ModelWork(TypedDict):
     """
-    The work of a node's madengine, and how its results are judged.
+    The work of a node's madengine, and how to judge its results.
 
-    ``replaced`` are containers to remove before it; ``many`` is whether there are other nodes, and ``skips`` whether
+    ``replaced`` are containers to remove first; ``many`` is whether there are other nodes, and ``skips`` whether
     it writes no ``table``. ``variables`` are what the script of a model gets; ``mpi_args`` and ``mpirun`` are for the
     one in its image.
     """
@@ -137,12 +137,12 @@ class _NodePlanParts(TypedDict, total=False):
 
 class NodePlan(_NodePlanParts):
     """
-    A node's part of a plan; where only the nodes know the run, it has only the required keys.
+    A node's part of a plan; if only the nodes know the run, it has only the required keys.
 
     ``argv`` is the runner's command line, and ``env`` is added to the user's own. ``clock_offset`` is how many seconds
     the node's clock is ahead of the controller's. Under mpirun only the first node has ``argv``, because the others
-    start what mpirun asks for; ``rank_argv`` is what each of its ranks executes, where a plan knows that, and
-    ``python`` the job's. ``model`` is the work of a node's madengine.
+    start what mpirun requests; ``rank_argv`` is what each of its ranks executes, if the plan knows that, and ``python``
+    the job's Python. ``model`` is the work of a node's madengine.
     """
 
     host: str
@@ -161,7 +161,7 @@ class Restart(TypedDict):
 
 
 class Own(TypedDict, total=False):
-    """What one host has of its own of a request; variables come on top of those of all."""
+    """The parts of a request that differ for one host; its variables are added to those of all hosts."""
 
     python: str
     interface: str
@@ -196,11 +196,11 @@ class _PlanParts(TypedDict, total=False):
 
 class Plan(_PlanParts):
     """
-    A launch; where only the nodes know the run, it has only the required keys.
+    A launch; if only the nodes know the run, it has only the required keys.
 
-    ``beacon`` is shared storage to tell of failures, ``lock`` whether this run needs nodes to itself, ``network`` the
-    job's in CIDR notation; ``spares`` are nodes that may replace others. ``code`` is what was sent for it: the
-    ``tree``, where it comes from, and its commit.
+    ``beacon`` is shared storage on which nodes announce failures, ``lock`` whether this run needs nodes to itself,
+    ``network`` the job's in CIDR notation; ``spares`` are nodes that may replace others. ``code`` is what was sent for
+    it: the ``tree``, where it comes from, and its commit.
     """
 
     run_id: str
@@ -237,7 +237,7 @@ class _OnEveryNode(TypedDict):
     beacon: Optional[str]
     log_cap: int
     setup: Optional[Setup]
-    # A file on storage that others see, for the newest sample of the run; see ``_node.samples``.
+    # A file on storage that others see, for the latest sample of the run; see ``_node.samples``.
     samples: Optional[str]
 
 
@@ -264,7 +264,7 @@ class MpiSpec(Relay):
 
 
 class Spec(_OnEveryNode):
-    """Everything that a supervisor needs to know, which arming writes for it."""
+    """Everything that a supervisor needs to know; arming writes it."""
 
     node_rank: int
     cwd: str
@@ -278,5 +278,5 @@ class Spec(_OnEveryNode):
     mpi: Optional[MpiSpec]
     after: Optional[List[str]]
     umask: int
-    # Those that the setup changed, by their names in the module resource.
+    # The limits that the setup changed, by their names in the module resource.
     limits: Dict[str, List[int]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask about misspelled words. Pure; private to the collection."""
+"""Suggest corrections of misspelled words. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Iterable, Optional
 
 
 def meant(word: str, known: Iterable[str], form: str = "%s") -> Optional[str]:
-    """Ask whether a word is one of the known ones, misspelled; None where none is close."""
+    """Return a question with the known word that a misspelled one is close to; None if there is none."""
     import difflib
 
     close = difflib.get_close_matches(word, sorted(known), 1)

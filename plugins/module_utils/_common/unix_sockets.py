@@ -10,7 +10,7 @@ import socket
 
 def attach(channel: socket.socket, path: str) -> None:
     """
-    Connect a socket to a path, which may be longer than the kernel takes as a name.
+    Connect a socket to a path, which may be longer than the kernel accepts as a name.
 
     Raises:
         OSError: If that fails.
@@ -23,7 +23,7 @@ def attach(channel: socket.socket, path: str) -> None:
 
 
 def connect(path: str) -> socket.socket:
-    """Connect to a socket; where that fails, reading from the result does, which its reader reports by name."""
+    """Connect to a socket; if that fails, reading from the result fails, and its reader reports the error by name."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.suppress(OSError):
         attach(channel, path)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a node and the ranks of a run use: the shape of what a node measures, and the samples that are made of it.
+Resource usage of a node and the ranks of a run: the shape of a node's measurements, and the samples made from them.
 
-A measurement has counters; a sample has shares of the time between two of them. Both are data in JSON, and numbers have
-their unit in their names. Pure; delivered beside the supervisor; private to the collection.
+A measurement has counters; a sample has shares of the time between two measurements. Both are JSON data, and the names
+of numbers contain their units. Pure; delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.schema im
 Data = Dict[str, Any]
 # The file of a run's last samples: how many, how often in seconds, and in how many bytes.
 KEPT, SECONDS, BYTES = 30, 10.0, 1 << 22
-# The state of a run on a node, as ``_runs.run_state`` says it.
+# The state of a run on a node, as ``_runs.run_state`` reports it.
 GOING = ("armed", "running")
-# What is said of GPUs that hang; they are not asked again.
+# What is reported of GPUs that hang; they are not queried again.
 HUNG = "the driver does not answer"
-# Counters are read one after the other, so between two measurements is never exactly the time that their clocks say.
+# Counters are read one after the other, so the time between two measurements is never exactly the difference of their
+# clocks.
 _LEAST_SECONDS = 0.05
 
 _most_gpus, _most_ranks = 1024, 1 << 12
@@ -85,7 +86,7 @@ is_file = fields({"interval_seconds": number(1, 3600), "samples": listed(is_samp
 
 
 def sample(before: Mapping[str, Any], after: Mapping[str, Any]) -> Data:
-    """Return what was used between two measurements of one node; ``cpu_percent`` is None where nothing can be said."""
+    """Return the usage between two measurements of one node; ``cpu_percent`` is None if unknown."""
     seconds = max(0.0, after["clock"] - before["clock"])
     ticks = after["total_ticks"] - before["total_ticks"]
     busy = after["busy_ticks"] - before["busy_ticks"]
@@ -111,10 +112,10 @@ def _used(before: Optional[Mapping[str, Any]], after: Mapping[str, Any], seconds
     names = _rank_load if "has_ended" in after else _load
     share, spent = None, after["cpu_seconds"]
     if before is None:
-        # It has begun in between, and so has all that it used.
+        # It began between the two measurements, and so did all its usage.
         seconds = after["age_seconds"] or 0.0
     else:
-        # Of processes that ended in between, what they used may be lost.
+        # What processes used that ended in between may be lost.
         spent = max(0.0, spent - before["cpu_seconds"])
     if seconds >= _LEAST_SECONDS and after["processes"]:
         share = round(spent / seconds * 100, 1)
@@ -122,6 +123,6 @@ def _used(before: Optional[Mapping[str, Any]], after: Mapping[str, Any], seconds
 
 
 def gpu_percent(sampled: Mapping[str, Any], rank: int) -> Optional[float]:
-    """Return how busy the GPUs of a rank are on average; None where no GPU is known to be its own."""
+    """Return how busy the GPUs of a rank are on average; None if no GPU is known to belong to it."""
     known = [gpu["busy_percent"] for gpu in sampled["gpus"] if rank in gpu["ranks"] and gpu["busy_percent"] is not None]
     return round(sum(known) / len(known), 1) if known else None

@@ -2,7 +2,7 @@
 """
 Find which GPUs of a node a job sees, by the variables that hide some. Pure; private to the collection.
 
-The vendors' runtimes read them like this: an invalid index ends the list, and so does -1; an empty text, or a GPU that
+The vendors' runtimes read them like this: an invalid index ends the list, and so does -1; an empty value, or a GPU that
 is listed twice, hides all. https://docs.nvidia.com/cuda (CUDA_VISIBLE_DEVICES), https://rocm.docs.amd.com (GPU
 isolation techniques).
 """
@@ -26,7 +26,7 @@ _STAGES: Dict[str, Tuple[Tuple[str, ...], ...]] = {
 }
 _MOST = 1024
 
-# The index of a GPU on its node; None where it is unknown, as for a part of a GPU.
+# The index of a GPU on its node; None if unknown, as for a part of a GPU.
 Place = Optional[int]
 
 
@@ -36,10 +36,10 @@ def seen(gpus: Gpus, environment: Dict[str, str]) -> Gpus:
 
     Args:
         gpus: As ``gpus.gpus`` returns them.
-        environment: The job's, at least those of ``NAMES``.
+        environment: The job's environment, at least the variables in ``NAMES``.
 
     Returns:
-        The same facts; where variables hide GPUs, without these, and with ``hidden_by``, the variables.
+        The same facts; if variables hide GPUs, without those GPUs, and with ``hidden_by``, the variables.
     """
     places: List[Place] = list(range(gpus["count"]))
     hidden_by = []

@@ -2,10 +2,10 @@
 """
 The frames between a supervisor and its follower: one JSON object per line, with bytes after some.
 
-A header with a ``bytes`` key is followed by that many raw bytes. The other direction is single
-bytes (``GO``, ``STOP``, ``KILL``, ``DUMP`` stacks and stop, ``END`` when there is nothing left to wait for;
-``DETACH`` is for a follower only), so that a start takes one write, and between them messages, one line of JSON each.
-Private to the collection.
+A header with a ``bytes`` key is followed by that many raw bytes. The other direction consists of single bytes (``GO``,
+``STOP``, ``KILL``, ``DUMP`` stacks and stop, ``END`` when there is nothing left to wait for; ``DETACH`` is for a
+follower only), so that a start takes one write, and of messages between them, one line of JSON each. Private to the
+collection.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 GO, STOP, KILL, DUMP, END, DETACH = b"g", b"s", b"k", b"p", b"e", b"d"
 # How long a stop waits for a run to end gracefully before it kills what is left.
 STOP_SECONDS = 45.0
-# The same orders as signals, where there is no channel to a supervisor.
+# The same orders as signals, for use without a channel to a supervisor.
 SIGNALS = {
     STOP: signal.SIGTERM,
     DUMP: signal.SIGUSR1,
@@ -42,11 +42,11 @@ def encode(header: Dict[str, Any], payload: bytes = b"") -> bytes:
 
 
 class Decoder:
-    """Cuts a byte stream into frames, however it arrives."""
+    """Cuts a byte stream into frames, in whatever pieces it arrives."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        # The header of the next frame, and how far its end was searched for, so that neither is done twice.
+        # The header of the next frame, and how far its end was searched for, so that neither step is repeated.
         self._next: Optional[Dict[str, Any]] = None
         self._begin = self._seen = 0
 
@@ -109,7 +109,7 @@ def parse(line: Union[bytes, str]) -> Dict[str, Any]:
 
 
 def parse_or_none(line: Union[bytes, str]) -> Optional[Dict[str, Any]]:
-    """Parse one JSON object, or return None where it is something else."""
+    """Parse one JSON object, or return None if it is something else."""
     try:
         return parse(line)
     except WireError:
@@ -117,7 +117,7 @@ def parse_or_none(line: Union[bytes, str]) -> Optional[Dict[str, Any]]:
 
 
 class Orders:
-    """Cuts what comes from a follower into orders and messages, however it arrives."""
+    """Cuts what comes from a follower into orders and messages, in whatever pieces it arrives."""
 
     def __init__(self) -> None:
         self._message = b""

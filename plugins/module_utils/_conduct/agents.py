@@ -26,8 +26,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import 
 
 # Two attempts and Ansible's own start stay below 15 seconds.
 FIRST_SECONDS, SECOND_SECONDS = 4.0, 8.0
-# A kept connection that has died is noticed earlier, within 15 s. That is another cause than a Python that does not
-# start, which this bounds.
+# A kept connection that has died is noticed earlier, within 15 s. This bounds another failure, a Python that does not
+# start.
 _SPEAK_SECONDS = 18.0
 _AGAIN_AT_ONCE = 8
 _A_CORE = 8
@@ -38,7 +38,7 @@ def at_once() -> int:
     return _A_CORE * (os.cpu_count() or 1)
 
 
-# A task that waits for an agent, and how it begins once the agent has spoken.
+# A task that waits for an agent, and how to begin it once the agent has spoken.
 Waiting = Tuple[Task, Callable[[Link], None]]
 
 
@@ -59,10 +59,10 @@ class Agents:
 
     def __init__(self, loop: Loop, ways: Ways, clock: Optional[timing.Clock] = None) -> None:
         """
-        Prepare; nothing is reached yet.
+        Prepare; no node is contacted yet.
 
         Args:
-            clock: Measures the stages of the command, from before the ways were known.
+            clock: Measures the stages of the command, starting before the ways are known.
         """
         self.loop, self.ways, self.clock = loop, ways, clock or timing.Clock("")
         self._nodes = {host: Node(way) for host, way in ways.items()}
@@ -71,7 +71,7 @@ class Agents:
         self._running = self._running_again = 0
         self._is_closed = False
         self._links: Set[Link] = set()
-        # Counted for those who ask where the time goes.
+        # Counted for the report of where the time goes.
         self.sessions: Dict[str, int] = dict.fromkeys(ways, 0)
         self.starts = self.sent = self.received = 0
         open_files.take()
@@ -85,7 +85,7 @@ class Agents:
     # -- what is asked --------------------------------------------------------------------------
 
     def call(self, host: str, task: Task) -> None:
-        """Run a task on a node; if the node is not reached, its answer has ``problem``."""
+        """Run a task on a node; if the node cannot be reached, its answer has ``problem``."""
         self._with_link(host, (task, lambda link: task.started(link.call(task))))
 
     def become(self, host: str, task: Task) -> None:
@@ -113,7 +113,7 @@ class Agents:
 
         Args:
             requests: The argument of each node's call, by host.
-            seconds: After how long a node is given up.
+            seconds: The time after which a node is given up.
         """
         answers: Dict[str, Answer] = {}
         for host, request in requests.items():
@@ -149,7 +149,7 @@ class Agents:
             link.close()
 
     def counted(self) -> Dict[str, int]:
-        """Return the totals so far, of agents that have ended and of those that still run."""
+        """Return the totals so far, of agents that have ended and of those still running."""
         return {
             "nodes": len(self.sessions),
             "sessions": sum(self.sessions.values()),
@@ -181,7 +181,7 @@ class Agents:
             self._running_again += 1
             node = self._again.popleft()
             node.way.reset()
-            # An old connection that died took this long: the next attempt is a first handshake again.
+            # An old connection that died took this long: the next attempt starts with a fresh handshake.
             was_open = time.monotonic() - node.begun > 2 * FIRST_SECONDS
             self._start(node, FIRST_SECONDS if was_open else SECOND_SECONDS)
 
@@ -205,7 +205,7 @@ class Agents:
         )
         node.link = link
         self._links.add(link)
-        # A way that leads nowhere has ended by itself earlier, so it is the node's Python that is silent.
+        # A way that leads nowhere would have ended by itself earlier, so the node's Python is silent.
         silent = "its Python printed nothing for %g s" % _SPEAK_SECONDS
         node.watch = self.loop.after(_SPEAK_SECONDS, lambda: link.close(silent, 0))
 

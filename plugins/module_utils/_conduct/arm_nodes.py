@@ -19,12 +19,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow.follower 
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import order
 
 _END_SECONDS = 15.0
-# In addition to the time that a supervisor has: for the proof, and for a busy node.
+# In addition to the supervisor's own time: for the proof, and for a busy node.
 _MORE_SECONDS = 30.0
 
 
 class Arming:
-    """Proves and arms all nodes while the follower's loop turns; a context manager that leaves nothing armed."""
+    """Proves and arms all nodes while the follower's loop turns; a context manager that leaves no node armed."""
 
     def __init__(self, plan: Plan, given: Mapping[str, Any], agents: Agents, follower: Follower) -> None:
         """
@@ -77,7 +77,7 @@ class Arming:
         asked = {"run_id": self._plan["run_id"], "grace": 0.0, "dry_run": False, "halt": False}
         bases = {host: os.path.dirname(self._nodes[host]["run_dir"]) for host in self._cut_off}
         requests = {host: {**asked, "base": base} for host, base in bases.items()}
-        # A node that does not answer disarms itself: without a follower, or when the time for the start is over.
+        # A node that does not answer disarms itself: when it has no follower, or when the time for the start is over.
         self._agents.ask(requests, "_runs.run_end:end", _END_SECONDS)
 
     def _task(self, host: str, news: Dict[str, Any]) -> Task:
@@ -97,7 +97,7 @@ class Arming:
         code = plan.get("code") or {}
         return {
             **node,
-            # The files hold these.
+            # The files contain these.
             "rank_argv": None,
             "model": None,
             "files": {**own["files"], run_directory.HOST_FILE: plan["hostfile"]},
@@ -124,7 +124,7 @@ class Arming:
         }
 
     def _samples(self, host: str) -> Optional[str]:
-        """Return where others find the newest sample of a node, if the nodes themselves cannot be asked."""
+        """Return where others find the latest sample of a node, in case the nodes themselves cannot be queried."""
         place = self._given.get("samples")
         return os.path.join(place, host + job_directory.SAMPLES) if place else None
 

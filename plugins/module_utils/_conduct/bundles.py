@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Pack our modules for nodes: the closure of what a function needs, as code or as text.
+Pack our modules for nodes: everything that a function needs, as code or as text.
 
-A node whose Python has our version gets code, which saves half of its work. Any other gets text. Private to the
+A node whose Python has our version gets code, which saves half of its work. All others get text. Private to the
 collection.
 """
 
@@ -22,7 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import own_
 
 _DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORT = re.compile(r"^ *from %s\.([\w.]+) import (\([^)]*\)|[^\n#]*)" % re.escape(own_sources.PACKAGE), re.MULTILINE)
-_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Useless on a node.
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: +[^\n]*\n|\n)+", re.MULTILINE)  # Not needed on a node.
 _MARSHAL_VERSION = 2  # which every Python 3 reads
 # What nodes start from files. madctl_node starts all except the stand-alone ones: the wrapper of a rank and the agent.
 _PROGRAMS = (
@@ -56,16 +56,16 @@ def _imported(name: str) -> Tuple[str, ...]:
 
 
 def _imports(text: str) -> Iterator[str]:
-    """Find the imports of a module in its text, which costs a hundredth of parsing it."""
+    """Find the imports of a module in its text, at a hundredth of the cost of parsing it."""
     for room, names in _IMPORT.findall(_FOR_TYPES.sub("", text)):
-        # What is imported from a module is in it; what is imported from a folder is a module.
+        # Whatever is imported from a module is part of it; whatever is imported from a folder is a module.
         is_folder = os.path.isdir(os.path.join(_DIRECTORY, *room.split(".")))
         found = re.findall(r"(?<! as )\b(?!as\b)\w+", names)
         yield from ["%s.%s" % (room, name) for name in found] if is_folder else [room]
 
 
 def programs() -> Tuple[str, ...]:
-    """Return the names of what nodes keep as files: the programs, and all that they import."""
+    """Return the names of what nodes keep as files: the programs and everything they import."""
     return (*closure(*("_supervise." + name for name in _PROGRAMS)), _LAUNCHER)
 
 
@@ -85,7 +85,7 @@ def packed(names: Tuple[str, ...], as_text: FrozenSet[str], magic: str) -> bytes
     Pack modules for nodes with one version of Python.
 
     Args:
-        as_text: Those that are packed as text, too.
+        as_text: The modules that are also packed as text.
         magic: The version of the node's Python, as its ``MAGIC_NUMBER``.
     """
     same = magic == OURS
@@ -100,7 +100,7 @@ def packed(names: Tuple[str, ...], as_text: FrozenSet[str], magic: str) -> bytes
 
 
 def first(magic: str) -> bytes:
-    """Pack what a node's boot needs to load the rest: a byte for code or text, its size, and it."""
+    """Pack what a node's boot needs to load the rest: a byte for code or text, its size, and its bytes."""
     name = "_node.own_sources"
     same = magic == OURS
     data = zlib.compress(marshal.dumps(_code(name)) if same else own_sources.text(name).encode())
@@ -110,7 +110,8 @@ def first(magic: str) -> bytes:
 
 @functools.lru_cache(maxsize=None)
 def _code(name: str) -> Any:
-    # From Python's cache of compiled files: Ansible's import system has none, and would compile all in each worker.
+    # From Python's cache of compiled files: Ansible's import system has none, and would compile everything in each
+    # worker.
     full = "%s.%s" % (own_sources.PACKAGE, name)
     return SourceFileLoader(full, os.path.join(_DIRECTORY, *name.split(".")) + ".py").get_code(full)
 

@@ -2,8 +2,8 @@
 """
 The bytes between the controller and one agent, from the start of its program to its exit code.
 
-A node may send anything, and any amount. Everything kept here has a bound. What exceeds it is that node's error and
-ends its channel, and no other. Private to the collection.
+A node may send anything, and any amount. Everything kept here has a bound. A node that exceeds it is at fault, and only
+its channel is closed. Private to the collection.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams 
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Connection
 
 PIECE = 1 << 18
-# What login scripts print before our program speaks.
+# Bounds what login scripts print before our program speaks.
 BEFORE_BYTES = 1 << 20
-# What may wait for a node that does not read.
+# Bounds what may be queued for a node that does not read.
 WAITING_BYTES = 1 << 26
 SHOWN = 400  # characters of an error text in a sentence
 _WORDS_BYTES = 1 << 12
 _VERSION = re.compile(rb"[0-9a-f]{4,16}")
-# After its output has ended, the program that carried it is about to end as well.
+# After its output has ended, the program that carried it will also end soon.
 _END_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 
 
@@ -47,7 +47,7 @@ class Channel:
 
         Args:
             spoken: Gets the version of the agent's Python, once.
-            hear: Gets all bytes after that; what it raises ends the channel.
+            hear: Gets all bytes after that; an exception that it raises ends the channel.
             ended: Gets why it ended, and the exit code of what carried it.
         """
         self._loop, self._connection, self._mark = loop, connection, b"\n" + mark.encode() + b" "
@@ -75,7 +75,7 @@ class Channel:
             self._waiting += data
             self._flush()
             if len(self._waiting) > WAITING_BYTES:
-                # Not at once: the caller may be in a loop over all nodes.
+                # Not immediately: the caller may be in a loop over all nodes.
                 self._waiting.clear()
                 self._loop.after(0.0, lambda: self.close("it does not read what it is sent"))
 
@@ -113,7 +113,7 @@ class Channel:
             self.close(str(error))
 
     def _greet(self, before: bytearray, data: bytes) -> None:
-        """Wait for the agent's first words, whatever a login script printed before."""
+        """Wait for the agent's first words, ignoring whatever a login script printed before."""
         before += data
         at = before.find(self._mark)
         end = before.find(b"\n", at + 1) if at >= 0 else -1
@@ -145,7 +145,7 @@ class Channel:
     # -- the end --------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Wait for the exit code of what carried it, which comes a moment later."""
+        """Wait for the exit code of what carried it, which arrives a moment later."""
         self.is_ending = True
         self._loop.unwatch(self._connection.link)
         self._await_code(_END_SECONDS)
@@ -159,7 +159,7 @@ class Channel:
             return
         if self._connection.words is not None:
             self._read_words()
-        # All of it: the cause may be followed by twenty lines of advice.
+        # All of it, because the cause may be followed by twenty lines of advice.
         said = self._words if self._before is None else bytes(self._before[-SHOWN:]) + b"\n" + self._words
         self.close(said.decode(errors="replace").strip(), code)
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Conduct a launch: probe, plan, prove, arm, go, follow, whatever the ways to the nodes.
+Conduct a launch: probe, plan, prove, arm, go, follow, independent of the ways to the nodes.
 
     conductor = Conductor(agents, tell)
     seen = conductor.probe(hosts, request)     ``judgement.judge`` plans from it
     conductor.prove(judged.proof)              a check ends here
     conductor.start(judged.plan, given)        prove, arm, go, follow; retried after some failures
 
-Nothing here knows Ansible, or how a node is reached. This is the only stage that imports the others. Private to the
-collection.
+No code here depends on Ansible, or on how a node is reached. This is the only stage that imports the others. Private to
+the collection.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class Conductor:
         self._follower: Optional[Follower] = None
         self._is_following = False
         self.sending: Optional[Sending] = None
-        # Whether the reader of events takes no more for now.
+        # Whether the reader of events accepts no more for now.
         self.is_held: Callable[[], bool] = lambda: False
 
     # -- orders of the user ---------------------------------------------------------------------
 
     @property
     def interrupted(self) -> Optional[codes.Problem]:
-        """Why it was stopped; None if it was not."""
+        """Why the run was stopped; None if it was not."""
         return self.orders.interrupted
 
     @property
@@ -68,7 +68,7 @@ class Conductor:
 
     @property
     def is_over(self) -> bool:
-        """Whether the steps before a start are no longer awaited."""
+        """Whether the steps before a start are no longer needed."""
         return self.detached or self.interrupted is not None
 
     def interrupt(self, reason: codes.Problem) -> None:
@@ -87,7 +87,7 @@ class Conductor:
             self.orders.give(host, json.dumps(message).encode() + b"\n")
 
     def follows(self) -> None:
-        """Take every interrupt from now on, as while a run is followed: the second kills, the third detaches."""
+        """Treat every interrupt from now on as one during following: the second kills, the third detaches."""
         self._is_following = True
 
     def detach(self) -> None:
@@ -104,15 +104,15 @@ class Conductor:
             self.orders.kill()
 
     def tell(self, event: Dict[str, Any]) -> None:
-        """Tell an event that concerns the whole command."""
+        """Pass on an event that concerns the whole command."""
         self._tell(event, b"")
 
     def pass_on(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Tell an event of another conductor, with its output."""
+        """Pass on an event of another conductor, with its output."""
         self._tell(event, payload)
 
     def tell_times(self) -> None:
-        """Tell what a launch or a check cost, if the user asks for that."""
+        """Report what a launch or a check cost, if the user asks for that."""
         stages = self._clock.stages()
         if stages:
             self.tell({"event": events.TIMED, "stages": stages, **self._agents.counted()})
@@ -130,8 +130,8 @@ class Conductor:
         Inspect all nodes.
 
         Args:
-            own: What differs in the request of single ones.
-            code: Makes what sends code to each of them before.
+            own: What differs in the requests of individual nodes.
+            code: Creates the sender that first sends code to each of them.
         """
 
         def told(host: str, answered: bool) -> None:
@@ -147,7 +147,7 @@ class Conductor:
         if sending is not None:
             sending.end()
         if is_over():
-            # The files that nodes wrote for the proof will not be read.
+            # No node will read the files that nodes wrote for the proof.
             written = {host: storage.written(found.facts) for host, found in seen.items() if found.facts}
             proving.release(written, self._agents)
         self._clock.begin("plan")
@@ -229,7 +229,7 @@ def result_of(follower: Follower, plan: Plan, seconds: float) -> Result:
     problems = [] if follower.orders.detached else follower.refused or problems
     return {
         "summary": summary,
-        # By the clock of this machine; whoever gets the result may get it later.
+        # By this machine's clock, because the result may be read later.
         "ended": time.time(),
         "run_id": plan["run_id"],
         "detached": follower.orders.detached,

@@ -11,7 +11,7 @@ from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, unix_sockets, wire
 
-# The thread's name, by which a command that ends can tell that its reader takes nothing.
+# The thread's name, by which a command that ends can tell that its reader accepts nothing.
 THREAD = "madctl-events"
 _WAITING_BYTES = 1 << 24
 _EVENT_BYTES = 256  # roughly the cost of its bookkeeping
@@ -20,10 +20,10 @@ _LAST_WORDS_SECONDS = 30.0
 
 class Events:
     """
-    Where events go: to madctl if it listens, otherwise to the screen.
+    The destination of events: madctl if it listens, otherwise the screen.
 
-    A slow or stopped reader never delays the follower: output that does not fit is left out, and its size is told. If
-    ``exact`` asks for every byte, output waits on the nodes instead: see ``is_full``.
+    A slow or stopped reader never delays the follower: output that does not fit is left out, and its size is reported.
+    If ``exact`` asks for every byte, output waits on the nodes instead: see ``is_full``.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Events:
 
         Args:
             show: Shows an event if no listener is on a socket.
-            flush: Shows what is not complete yet, at the end.
-            beat: Shows what is due though nothing happens; returns in how many seconds to call it again, if ever.
+            flush: Shows incomplete output at the end.
+            beat: Shows what is due even without events; returns after how many seconds to call it again, if at all.
         """
         self.listener = unix_sockets.connect(path) if path else None
         self._show, self._flush, self._exact, self._beat = show, flush, exact, beat
@@ -65,7 +65,7 @@ class Events:
         # Ending in the middle of a message would block all other messages, so wait for it.
         self._thread.join(self._patience)
         if self._is_last:
-            # The result also goes through a pipe, which may be full and without a reader.
+            # The result also goes through a pipe, which may be full and have no reader.
             end_process(self._patience)
         if self.listener is None and not self._thread.is_alive():
             self._flush()
@@ -92,7 +92,7 @@ class Events:
             self._bytes, self._patience = 0, patience
 
     def hurry(self, patience: float) -> None:
-        """At the end, wait that many seconds for the reader, then as long for the result, and end this process."""
+        """At the end, wait this many seconds for the reader, then as long for the result, and end this process."""
         self._patience, self._is_last = patience, True
 
     def _say_left_out(self, source: Tuple[str, str]) -> None:
@@ -129,7 +129,7 @@ class Events:
 
 
 def end_process(seconds: float) -> None:
-    """End this process in that many seconds, whatever it then does."""
+    """End this process after this many seconds, whatever it does in the meantime."""
     timer = threading.Timer(seconds, os._exit, [1])
     timer.daemon = True
     timer.start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch what a run left on its nodes into directories of this machine. Private to the collection."""
+"""Fetch the files of a run from its nodes into directories on this machine. Private to the collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACK = "_runs.run_state:pack"
 
 
 class Fetched(NamedTuple):
-    """The result for one node: whether it changed what is here, why it failed, and what the node left out."""
+    """The result for one node: whether it changed local files, why it failed, and what the node left out."""
 
     changed: bool
     failure: Optional[str] = None
@@ -35,7 +35,7 @@ class Fetched(NamedTuple):
 
 def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: int) -> Dict[str, Fetched]:
     """
-    Fetch from many nodes, a bounded number at once, each into a directory of the node's name below ``base``.
+    Fetch from many nodes, a bounded number at once, each into a directory below ``base`` named after the node.
 
     Args:
         requests: ``run_id`` and ``run_dir`` by host.
@@ -50,7 +50,7 @@ def from_all(ways: Ways, requests: Dict[str, Dict[str, Any]], base: str, size: i
 
 
 def from_node(way: Way, request: Dict[str, Any], directory: str, size: int) -> Fetched:
-    """Fetch what one node holds into a directory."""
+    """Fetch the files of one node into a directory."""
     partial = directory + ".partial"
     with closing(Loop()) as loop, Agents(loop, {way.host: way}) as agents:
         source = _Source(agents, way.host, request)
@@ -94,7 +94,7 @@ class _Source:
         Return the next bytes, none at the end.
 
         Raises:
-            Refused: If nothing comes for too long.
+            Refused: If nothing arrives for too long.
         """
         self._loop.until(lambda: self._pieces or self._is_over, SILENCE_SECONDS)
         if self._pieces:
@@ -112,7 +112,7 @@ def renew(directory: str) -> None:
 
 
 def replace(directory: str, by: str) -> bool:
-    """Replace a directory by another unless they hold the same; return whether it was replaced."""
+    """Replace a directory by another unless both have the same content; return whether it was replaced."""
     if os.path.isdir(directory) and same(by, directory):
         return False
     shutil.rmtree(directory, ignore_errors=True)
@@ -135,7 +135,7 @@ def is_replaced(directory: str, run_id: str) -> bool:
 
 
 def same(one: str, other: str) -> bool:
-    """Return whether two directories hold the same files, byte for byte."""
+    """Return whether two directories contain the same files, byte for byte."""
     found = filecmp.dircmp(one, other, ignore=[])
     if found.left_only or found.right_only or found.common_funny:
         return False

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find the requested run: the one that is named, or the latest that the nodes hold.
+Find the requested run: the named one, or the latest on the nodes.
 
 The answers of the nodes replace the plan. Private to the collection.
 """
@@ -23,7 +23,7 @@ _ELSEWHERE = "launch one, or name the directory of runs with madctl_run_dir"
 
 
 class Unknown(Exception):  # noqa: N818  an answer, not an error of ours
-    """No node holds the run, for these reasons."""
+    """No node has the run, for these reasons."""
 
     def __init__(self, problems: List[codes.Problem]) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> F
     Return the plan of a run, or what its nodes know of it.
 
     Args:
-        arguments: ``plan`` itself, or ``run_id``, or its beginning, and ``run_dir``.
-        alive: Whether a run that is still running is preferred to one that is over.
+        arguments: ``plan`` itself, or ``run_id``, perhaps only its beginning, and ``run_dir``.
+        alive: Whether to prefer a run that is still running to one that is over.
 
     Raises:
-        Unknown: If none of the nodes that answered holds such a run.
+        Unknown: If none of the nodes that answered has such a run.
     """
     if arguments.get("plan"):
         given: Plan = arguments["plan"]
@@ -62,7 +62,7 @@ def plan_of(arguments: Dict[str, Any], agents: Agents, alive: bool = False) -> F
 
 
 def survey(arguments: Dict[str, Any], agents: Agents) -> Dict[str, Answer]:
-    """Ask all nodes which runs they hold."""
+    """Ask all nodes which runs they have."""
     request = {"run_dir": arguments.get("run_dir")}
     return agents.ask(dict.fromkeys(agents.ways, request), "_runs.survey:survey", _SECONDS)
 
@@ -75,7 +75,7 @@ def silence(way: Way, why: str) -> codes.Problem:
 
 def _choose(held: Dict[str, Dict[str, Any]], wanted: str, alive: bool) -> Optional[str]:
     """
-    Choose the latest of the runs whose id or name is the given one, or whose id begins with it.
+    Choose the latest run whose id or name matches, or whose id begins with the given text.
 
     A restarted run continues under its id with a number, and its first id still means it.
     """
@@ -113,15 +113,15 @@ def _unknown(wanted: Any, ways: Ways, silent: Dict[str, str]) -> List[codes.Prob
 
 def _plan(run_id: str, parts: Dict[str, Any], silent: Dict[str, str], is_named: bool) -> Found:
     """
-    Write the parts of a plan that following, asking and fetching need.
+    Build the parts of a plan that are needed to follow, query and fetch.
 
-    Nodes that did not answer stay in it; all of them do if they could hold a later run.
+    Nodes that did not answer stay in it; all of them do if they could have a later run.
     """
     described = next((part["described"] for part in parts.values() if part["described"]), None)
     hosts = list(described["hosts"]) if described else []
     ranks = {host: rank for rank, host in enumerate(hosts)}
     for host, part in parts.items():
-        # A host can have another name here than where the run was launched.
+        # A host can have a different name here than on the machine that launched the run.
         if part["described"]:
             ranks[host] = part["described"]["node_rank"]
     here = [*parts, *(host for host in silent if host in hosts or not (hosts and is_named))]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The controller's end of one agent: calls of functions there, and streams to supervisors.
+The controller's end of one agent: calls of functions on the node, and streams to supervisors.
 
-What is not a frame is that node's error, and ends its channel alone. Private to the collection.
+Anything that is not a frame is an error of that node, and ends only its channel. Private to the collection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import 
 
 _GIVE_BYTES = 1 << 19
 _LOOK_SECONDS = 0.01
-# A node ends a call in time by itself. If its agent hangs, it is not awaited for much longer.
+# A node ends a call in time by itself. If its agent hangs, the controller does not wait much longer.
 LATE_SECONDS = 10.0
 
 
@@ -50,12 +50,12 @@ class Link:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it takes calls and has none to answer."""
+        """Whether it accepts calls and has none to answer."""
         return self.is_open and not self._streams
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes calls."""
+        """Whether it accepts calls."""
         return self.is_ready and self._raw is None and not self.channel.is_ending and not self.channel.is_over
 
     # -- requests -------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Link:
         return call
 
     def _begin(self, number: int, task: streams.Task, header: Dict[str, Any]) -> streams.Call:
-        """Send a function with all that it needs, and the order to call it."""
+        """Send a function with everything that it needs, and the order to call it."""
         module, _, name = task.function.partition(":")
         self._load(bundles.closure(module))
         if task.delivers:
@@ -90,7 +90,7 @@ class Link:
         if stream is None:
             return
         if channel.is_ending or received in (None, channel.received) and channel.has_unread():
-            # It has answered, and we did not read since.
+            # It has answered, and we have not read the answer yet.
             before = channel.received
             self._loop.after(_LOOK_SECONDS, lambda: self._late(number, seconds, before))
             return
@@ -121,7 +121,7 @@ class Link:
             self._known.update(names)
 
     def tell(self, header: Dict[str, Any], payload: bytes = b"") -> None:
-        """Send a frame, as soon as the agent takes it."""
+        """Send a frame as soon as the agent accepts it."""
         self.channel.send(wire.encode(header, payload))
 
     def give(self, number: int, data: bytes) -> None:
@@ -133,7 +133,7 @@ class Link:
             self.tell({"give": number}, data[at : at + _GIVE_BYTES])
 
     def forget(self, number: int) -> None:
-        """End a stream; nothing more comes from it."""
+        """End a stream; it receives nothing more."""
         if self._streams.pop(number, None) is None or self.channel.is_over:
             return
         if self._raw is not None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Return to nodes whose connection ended during a run, and ask other nodes about them.
+Reconnect to nodes whose connection ended during a run, and ask other nodes about them.
 
 Private to the collection.
 """
@@ -22,7 +22,7 @@ TAIL = "_runs.log_tail:tail"
 # Seconds between attempts; the last one repeats.
 _PAUSES = (0.5, 1, 2, 4, 8)
 _ASK_SECONDS, _SWEEP_SECONDS = 15.0, 30.0
-# A reader speaks at once; if it does not, its node hangs, and it is retried.
+# A reader speaks at once; if it does not, its node hangs, and we try again.
 _SPEAK_SECONDS = 12.0
 _MESSAGE = 4096  # Characters.
 
@@ -39,7 +39,7 @@ class Links(suspects.Links):
         Prepare.
 
         Args:
-            reading: What every reader is asked for besides; see ``log_tail``.
+            reading: What else to request from every reader; see ``log_tail``.
         """
         self._plan, self._agents, self._follower = plan, agents, follower
         self._reading = reading or {}
@@ -52,7 +52,7 @@ class Links(suspects.Links):
         return {**run, "follow": follow, **self._reading, **position}
 
     def look_for(self, host: str, position: Dict[str, Any], attempt: int = 0) -> None:
-        """Retry, ever more slowly, until there is a channel or the follower is over."""
+        """Retry at growing intervals until there is a channel or the follower is over."""
         pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
 
         def again() -> None:
@@ -112,7 +112,7 @@ class Links(suspects.Links):
 
 
 class _Reader:
-    """One attempt to have a run's files read on a node, whose agent becomes the reader."""
+    """One attempt to start a reader of a run's files on a node, whose agent becomes the reader."""
 
     def __init__(
         self, agents: Agents, follower: Follower, host: str, request: Any, failed: Callable[[str], None], begin: Begin

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Runs in jobs of a scheduler, submitted and followed on a login node whose agent calls our functions there.
+Runs in scheduler jobs, submitted and followed on a login node, whose agent calls our functions.
 
 Private to the collection.
 """
@@ -17,14 +17,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams 
 
 _SUBMIT, _END = "_submit.on_login:submit_job", "_submit.on_login:end_job"
 _FOLLOW, _LOOK = "_submit.on_login:follow_job", "_submit.on_login:look_at_job"
-# sbatch may wait for its controller that long, and files are written before.
+# sbatch may wait this long for its controller, and files are written first.
 _SUBMIT_SECONDS, _END_MORE_SECONDS = 120.0, 150.0
-# A connection that ends while a job waits is made again; a run depends on none.
+# A connection that ends while a job waits is opened again; a run depends on none.
 _PAUSE_SECONDS, _MOST_LOSSES = 5.0, 5
 _LOOK_SECONDS = 90.0
-# How often to look whether the reader of events takes more.
+# How often to check whether the reader of events accepts more.
 _HELD_SECONDS = 0.05
-# What keeps a reader from output that is there.
+# Errors that keep a reader from existing output.
 UNREAD = (*codes.UNREACHABLE, "NODE_SILENT", "PROTOCOL_ERROR")
 
 Result = Dict[str, Any]
@@ -35,7 +35,7 @@ def submit(agents: Agents, host: str, request: Dict[str, Any], files: Callable[[
     Submit a run; the answer has ``problem`` if it was not.
 
     Args:
-        files: Packs our programs, where they are not there yet.
+        files: Packs our programs, if the login node lacks them.
     """
     answer = _ask(agents, host, _SUBMIT, {**request, "files": None}, _SUBMIT_SECONDS)
     if answer.get("wants_files"):
@@ -62,7 +62,7 @@ def _ask(agents: Agents, host: str, function: str, request: Dict[str, Any], seco
 
 
 class Following:
-    """The following of one run in a job, from its first frame to its result."""
+    """Follows one run in a job, from its first frame to its result."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Following:
             host: The login node.
             job: ``job_id``, ``place``, ``conf``.
             tell: Gets the frames of the story.
-            waits: Gets what the job waits for, in words.
+            waits: Gets a description of what the job waits for.
         """
         self._conductor, self._agents, self._host, self._job = conductor, agents, host, job
         self._tell, self._waits = tell, waits
@@ -95,11 +95,11 @@ class Following:
 
     def read(self, follow: bool, so_far: Callable[[], None]) -> Result:
         """
-        Read the story; no order reaches the run, any of them ends the reading.
+        Read the story; orders do not reach the run, any of them ends the reading.
 
         Args:
             follow: Whether to wait for the end of the run.
-            so_far: Called when all was read that was there at first.
+            so_far: Called when all existing output was read.
         """
         self._follow, self._reads, self._so_far = follow, True, so_far
         return self.run()
@@ -131,7 +131,7 @@ class Following:
     def _started(self, call: Call) -> None:
         self._call = call
         if self._given:
-            call.give(self._given)  # The order may not have arrived over the connection before.
+            call.give(self._given)  # The order may not have arrived over the previous connection.
 
     def _obey(self) -> None:
         orders = self._conductor.orders
@@ -175,7 +175,7 @@ class Following:
                 self._tell(event, payload)
 
     def _answered(self, answer: Answer) -> None:
-        """Begin again where the connection ended, some times."""
+        """Begin again if the connection ended, a few times."""
         self._call = None
         self._parts = []
         if self._result is not None:

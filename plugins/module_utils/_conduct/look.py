@@ -16,8 +16,8 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams 
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.way import Way
 
 PROBE = "_probe.node_facts:node_info"
-# What may hang has a deadline of its own on the node, and the agent enforces one for the whole probe; after this much
-# longer, it is the agent that hangs.
+# Steps that may hang have their own deadlines on the node, and the agent enforces one for the whole probe; if it takes
+# this much longer, the agent itself hangs.
 _MORE_SECONDS = 5.0
 
 
@@ -42,9 +42,9 @@ def at_all(
 
     Args:
         request: See ``node_facts.ARGUMENTS``; ``chdir`` is below the code that is sent.
-        told: Gets each node, and whether it answered.
-        is_over: Whether the result is no longer awaited.
-        own: What differs in the request of single hosts, by host.
+        told: Gets each node and whether it answered.
+        is_over: Whether the result is no longer needed.
+        own: What differs in the requests of individual hosts, by host.
         sending: Sends code to each node before it is probed.
     """
     probes = _Probes(agents, request, own or {}, told)
@@ -59,7 +59,7 @@ def at_all(
 
 
 class _Probes:
-    """The probes of all nodes, and what they have found so far."""
+    """The probes of all nodes, and their results so far."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _Probes:
 
     def begin(self, host: str, code: Optional[Dict[str, Any]] = None, has_code: bool = True) -> None:
         """
-        Probe a node, as if it had the code if it must not get that yet.
+        Probe a node; if it must not get the code yet, probe it as if it had it.
 
         Args:
             code: What differs in the request because of the code.
@@ -93,7 +93,7 @@ class _Probes:
         self.begin(host, {"chdir": chdir}, has_code=place is not None)
 
     def failed(self, host: str, problem: codes.Problem) -> None:
-        """Take a node that does not have the code."""
+        """Record a node that does not have the code."""
         self._end(host, Seen(problem=problem))
 
     def _begun(self, host: str, _: Call) -> None:
@@ -114,7 +114,7 @@ class _Probes:
 
 
 def _with_code(facts: Facts) -> Facts:
-    """Return facts of a node as if it had the code, in which what the job begins with was found here."""
+    """Return facts of a node as if it had the code, which contains what the job begins with on this machine."""
     known: Any = facts
     files, python = known["files"], known["python"]
     if files is not None:
@@ -127,7 +127,7 @@ def _with_code(facts: Facts) -> Facts:
 
 
 def judge(way: Way, answer: Answer, paths: List[str], sent: float) -> Seen:
-    """Return the facts of an answer if they are what the probe gives, otherwise why there are none."""
+    """Return the facts of an answer if they have the shape of a probe's, otherwise why there are none."""
     host, received = way.host, time.time()
     if "node" in answer:
         node = answer["node"]

@@ -2,9 +2,9 @@
 """
 Prove what a plan assumes: a task on many nodes at once, where one of them, the head, has to speak first.
 
-The head's function reports the ports that it listens on while it runs. The others are called with that news, and the
-head's input ends when all others have answered. Arming does so with its own tasks; the proof alone is for a check, and
-for a launch that is refused before it arms anything. Private to the collection.
+The head's function reports the ports that it listens on while it runs. The others are then called with these ports, and
+the head's input ends when all of them have answered. Arming does this with its own tasks; the proof alone is for a
+check, and for a launch that is refused before any node is armed. Private to the collection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams 
 
 News = Dict[str, Any]
 LISTENING = "listening"
-# The functions on nodes bound their own time; these are for a node that hangs.
+# The functions on nodes limit their own time; these limits are for a node that hangs.
 PROOF_SECONDS, RELEASE_SECONDS = 20.0, 8.0
 
 
@@ -49,7 +49,7 @@ class Round:
             self._call(self._head, {})
 
     def cancel(self) -> Set[str]:
-        """Call no more nodes, drop all calls, and return the nodes that were called and have not answered."""
+        """Call no more nodes, drop all calls, and return the nodes that were called but have not answered."""
         self._is_cancelled = True
         dropped = self.awaited & set(self._calls)
         for host in dropped:
@@ -69,7 +69,7 @@ class Round:
             answered=lambda answer: self._take(host, task, answer),
             told=told,
             started=lambda call: self._calls.update({host: call}),
-            # A node that is reached after a cancel would take part in what is no longer awaited.
+            # A node that is reached after a cancel would take part in a round that is over.
             is_wanted=lambda: not self._is_cancelled,
         )
         self._agents.call(host, whole)
@@ -98,7 +98,7 @@ class Round:
 
 
 def head(proof: Dict[str, Proof]) -> Optional[str]:
-    """Return the node that listens, and so has to speak first."""
+    """Return the node that listens and therefore has to speak first."""
     return next((host for host, wanted in proof.items() if "listen" in wanted), None)
 
 
@@ -106,7 +106,7 @@ def request(proof: Dict[str, Proof], host: str, news: News) -> Proof:
     """
     Write a node's request: its part, the addresses of all other nodes, and the ports that the head listens on.
 
-    Without ports there is nothing to connect to. The addresses are not in the plan, where they would grow with the
+    Without ports, there is nothing to connect to. The addresses are not in the plan, where they would grow with the
     square of the number of nodes.
     """
     own: Proof = {**proof[host]}
@@ -132,7 +132,7 @@ def run(
     Run the proof and return the report of each node, by host, except for nodes with nothing to prove.
 
     Args:
-        is_over: Whether the result is no longer awaited.
+        is_over: Whether the result is no longer needed.
     """
     parts = due(proof)
     results: Dict[str, Dict[str, Any]] = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Questions to nodes about runs: the state of one, its stop, which runs there are, which can be removed, what one left.
+Requests to nodes about runs: the state of a run, stopping it, listing runs, removing old ones, fetching one's files.
 
-Every question takes the agents of its nodes and the arguments of the module of the same name, and returns what that
+Every request takes the agents of its nodes and the arguments of the module of the same name, and returns what that
 module returns: ``nodes`` by host, ``problems`` of nodes without a valid answer, ``changed``, ``notices``. Private to
 the collection.
 """
@@ -25,7 +25,7 @@ Question = Callable[[Agents, Dict[str, Any]], Found]
 _SECONDS = 25.0
 # To inspect, to kill, and to have systemd forget the service.
 _STOP_MORE_SECONDS = 40.0
-# An inspection takes moments; removing millions of files takes minutes.
+# An inspection takes a moment; removing millions of files takes minutes.
 _REMOVE_SECONDS = 600.0
 DAYS = 7.0
 
@@ -44,10 +44,10 @@ def _sorted(answers: Dict[str, Any], key: str) -> Tuple[Dict[str, Any], Dict[str
 
 def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """
-    Ask all nodes of a run for its state there.
+    Ask all nodes of a run for its state on them.
 
     Raises:
-        find_run.Unknown: If no node holds it.
+        find_run.Unknown: If no node has it.
     """
     plan, notices = find_run.plan_of(arguments, agents)
     before = time.time()
@@ -61,7 +61,7 @@ def status(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 
 def _date(answer: Dict[str, Any], before: float, after: float) -> None:
-    """Note by how much a node's clock is certainly off, since its answer was written between two times of ours."""
+    """Note by how much a node's clock is certainly wrong: its answer was written between two times of ours."""
     clock = answer.pop("clock", after)
     answer["clock_offset"] = min(clock - before, 0.0) or max(clock - after, 0.0)
 
@@ -72,7 +72,7 @@ def _of_run(plan: Plan) -> Dict[str, Dict[str, Any]]:
 
 
 def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
-    """Ask all nodes which runs they hold."""
+    """Ask all nodes which runs they have."""
     before = time.time()
     nodes, silent = _sorted(find_run.survey(arguments, agents), "runs")
     now = time.time()
@@ -87,7 +87,7 @@ def ps(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 
 def _run(run_id: str, parts: Dict[str, Any], now: float) -> Dict[str, Any]:
-    """Describe a run and its state, by the nodes that were asked."""
+    """Describe a run and its state, according to the nodes that were queried."""
     about = next((part["described"] for part in parts.values() if part["described"]), None) or {}
     found = verdict.of_parts(parts)
     known = {key: about.get(key) for key in ("name", "note", "created")}
@@ -101,10 +101,10 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     End a run on all nodes at once, and check each for remains.
 
     Args:
-        arguments: ``run_id`` or nothing for the latest that is still running, ``run_dir``, ``grace``, ``dry_run``.
+        arguments: ``run_id``, by default the latest run that is still running, ``run_dir``, ``grace``, ``dry_run``.
 
     Raises:
-        find_run.Unknown: If no run is named and no node holds one; its ``nodes`` are those that proved it.
+        find_run.Unknown: If no run is named and no node has one; its ``nodes`` are those that proved it.
     """
     grace = float(arguments.get("grace", wire.STOP_SECONDS))
     run_id = str(arguments.get("run_id") or "")
@@ -121,12 +121,12 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
     if run_id:
         end(run_id)
     notices: List[codes.Problem] = []
-    # Without a run, or with one that is over, the user may mean one still running, such as a restart of the same run.
+    # Without a run, or with one that is over, the user may mean one that is still running, such as a restart of it.
     if not silent and not any(node["changed"] and node["known"] for node in nodes.values()):
         try:
             plan, notices = find_run.plan_of(arguments, agents, alive=True)
         except find_run.Unknown as unknown:
-            # Nodes that hold nothing of the named run have still proved that nothing is left.
+            # Nodes that have nothing of the named run have still proved that nothing is left.
             unknown.nodes = nodes
             raise
         found = str(plan["run_id"])
@@ -148,16 +148,16 @@ def stop(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 
 def _is_meant(found: str, run_id: str, nodes: Dict[str, Any]) -> bool:
-    """Return whether a living run is meant by what was named: its first attempt, its name, the beginning of its id."""
+    """Return whether a living run matches the given name: its first attempt, its name, or the beginning of its id."""
     is_called = not any(node["known"] for node in nodes.values())
     return found != run_id and (not run_id or found.startswith(run_id + ".") or is_called)
 
 
 def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:
-    """Remove what old runs left on all nodes."""
+    """Remove the files of old runs on all nodes."""
     bases = arguments.get("bases") or {}
     requests = {host: {"run_dir": arguments.get("run_dir"), "bases": bases.get(host) or []} for host in agents.ways}
-    # A run that is alive on one node is kept on all: only its parts elsewhere may tell how it ended there.
+    # A run that is alive on one node is kept on all: only its files on the others may show how it ended there.
     living = agents.ask(requests, "_runs.survey:alive", _SECONDS)
     answered = [host for host in agents.ways if "alive" in living[host]]
     order = {
@@ -174,13 +174,13 @@ def gc(agents: Agents, arguments: Dict[str, Any]) -> Found:
 
 def collect(agents: Agents, arguments: Dict[str, Any]) -> Found:
     """
-    Fetch what a run left on its nodes.
+    Fetch the files of a run from its nodes.
 
     Args:
         arguments: As for ``status``, and ``dest``, ``max_size`` in bytes, ``dry_run``.
 
     Raises:
-        find_run.Unknown: If no node holds it.
+        find_run.Unknown: If no node has it.
     """
     plan, notices = find_run.plan_of(arguments, agents)
     base = os.path.abspath(arguments.get("dest") or plan["run_id"])

@@ -13,14 +13,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor, Result, result_of
 from ansible_collections.madctl.multinode.plugins.module_utils._request import kinds
 
-# What may keep a reader from existing output. How the job ended is not its question.
+# Errors that keep a reader from existing output. It does not report how the job ended.
 UNSEEN = (*codes.LOST, "CHANNEL_FAILED", "RUN_UNKNOWN")
 
 
 class Wanted(NamedTuple):
-    """What of the output a reader wants."""
+    """The part of the output that a reader wants."""
 
-    follow: bool = False  # also what comes until the end of the run
+    follow: bool = False  # also what is added until the end of the run
     since: Optional[str] = None  # where to begin, as a user writes it; by default at the first byte
     lines: Optional[int] = None  # how many lines of each log before its end; by default all
     ranks: Sequence[str] = ()  # lists of the only ranks whose logs are read; by default all, and what runners print
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
     @property
     def skips(self) -> bool:
-        """Whether it may leave all output out on purpose."""
+        """Whether it may leave out all output on purpose."""
         return self.since is not None or self.lines == 0
 
 
@@ -43,14 +43,14 @@ def read(
     conductor: Conductor, agents: Agents, plan: Plan, wanted: Wanted, read_only: bool = False
 ) -> Tuple[Result, List[codes.Problem]]:
     """
-    Read existing output, and what comes if that is wanted.
+    Read existing output and, on request, what is added later.
 
     Args:
         read_only: Whether neither a failure nor an interrupt may stop the run.
 
     Returns:
-        As for a launch, with what the reader asked for: which output is missing, not how the job ended. Then the
-        problems of the job, none of an unfinished one.
+        As for a launch, but about the reader's request: which output is missing, not how the job ended. Then the
+        problems of the job, none for an unfinished one.
     """
     started, follow = time.monotonic(), wanted.follow
     follower = conductor.follow(plan, read_only=read_only, begun=follow, to_end=follow)
@@ -58,7 +58,7 @@ def read(
     channels = links.Links(plan, agents, follower, reading)
     moment = kinds.since(wanted.since, time.time())
     for node in plan["nodes"]:
-        # A time is converted to the node's own clock.
+        # A time is converted to the time of the node's own clock.
         begin = moment + (node.get("clock_offset") or 0.0) if isinstance(moment, float) else moment
         position = {"since": begin, "lines": wanted.lines}
         channels.open(node["host"], position, follower.unreached, follow, begin=follower.armed)
@@ -67,7 +67,7 @@ def read(
         failures = {run.host: run.failure for run in follower.runs if run.failure and run.failure_code in UNSEEN}
         problems = [find_run.silence(agents.ways[host], failure["message"]) for host, failure in failures.items()]
         return {"changed": False, "nodes": {}, "exit_code": 0, "problems": problems}, []
-    # The run's own time: it began before.
+    # The run's own start time: it began earlier.
     begins, ends = [run.began for run in follower.runs], [run.ended for run in follower.runs]
     ended = time.time() if None in ends else max(filter(None, ends))
     seconds = ended - min(filter(None, begins)) if any(begins) else time.monotonic() - started

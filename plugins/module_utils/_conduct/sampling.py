@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample what a run uses on its nodes, about once a second, each node at its own pace. Private to the collection."""
+"""Sample the resource usage of a run on its nodes, about once a second, each node at its own pace. Private."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents i
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.streams import Answer, Task
 
 MEASURE = "_runs.measuring:measure"
-# Where a vendor's tool has to run, an answer takes some seconds.
+# If a vendor's tool has to run, an answer takes some seconds.
 _SECONDS = 20.0
 _PAUSE, _LATER = 1.0, 5.0
-# Of less time than this, a share says little: it is counted in hundredths of a second.
+# Over a shorter time, a share is inaccurate: usage is counted in hundredths of a second.
 _LEAST_PAUSE = 0.4
 
 
@@ -35,13 +35,13 @@ class Node(NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is something to show of it."""
+        """Whether there is something to show for it."""
         is_going = self.state == "running" and self.problem is None
         return bool(self.problem or (self.state is not None and (self.sample or not is_going)))
 
     @property
     def is_over(self) -> bool:
-        """Whether the run is over there."""
+        """Whether the run is over on it."""
         return self.state is not None and self.state not in usage.GOING
 
 
@@ -62,7 +62,7 @@ class Sampling:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is something to show of every node."""
+        """Whether there is something to show for every node."""
         return all(node.is_settled for node in self.nodes.values())
 
     @property
@@ -84,7 +84,7 @@ class Sampling:
             self._before.pop(host, None)
             self._again(host, _LATER)
             return
-        # Before the first answer, time has gone into the connection.
+        # Before the first answer, time was spent on connecting.
         took = now - began if host in self._before else 0.0
         self.nodes[host] = self._node(host, answer, now)
         if not self.nodes[host].is_over:
@@ -93,7 +93,7 @@ class Sampling:
     def _node(self, host: str, answer: Answer, now: float) -> Node:
         measured, before = answer["measured"], self._before.get(host)
         if measured is None:
-            # What was seen here may be newer than what the node has kept.
+            # The sample received here may be newer than the one that the node has kept.
             known = [sample for sample in (answer["kept"], self.nodes[host].sample) if sample is not None]
             return Node(answer["state"], max(known, key=lambda sample: float(sample["time"]), default=None), None, now)
         if measured["gpus_error"] == usage.HUNG:

@@ -2,9 +2,9 @@
 """
 Send a tree of code to the nodes that lack it, all at once, before each of them is probed.
 
-A node says which files it lacks, and how many pieces it has taken; so many are on their way at most. Every file is read
-once for all nodes that lack the same. A node that takes nothing, or asks for what there is not, is refused alone; a
-file that changes is the end of all. Private to the collection.
+A node reports which files it lacks and how many pieces it has taken; a bounded number of pieces is in flight. Every
+file is read once for all nodes that lack the same. A node that takes nothing, or requests something that does not
+exist, is refused alone; a file that changes ends the sending to all nodes. Private to the collection.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync import pack
 from ansible_collections.madctl.multinode.plugins.module_utils._sync.reading import Tree
 
 _STORE = "_sync.storing:store"
-# Pieces on their way to a node: 4 MiB.
+# Pieces in flight to a node: 4 MiB.
 _WINDOW = 16
 _SECONDS = 3600.0
-# How long nodes that know what they lack wait for others: what all lack is read once.
+# How long nodes that know what they lack wait for others: files that all of them lack are read once.
 _TOGETHER_SECONDS = 1.0
-# A node copies what it has already, and writes to its disk, in between.
+# In the meantime, a node copies what it already has, and writes to its disk.
 _SILENCE_SECONDS, _LOOK_SECONDS = 60.0, 5.0
 _MESSAGE = 400  # characters
 
@@ -40,7 +40,7 @@ class _Node:
     def __init__(self, stored: Stored, failed: Failed) -> None:
         self.stored, self.failed = stored, failed
         self.call: Optional[Call] = None
-        # The numbers of the files that it lacks, once it has said so, and where their content comes from.
+        # The numbers of the files that it lacks, once it has reported them, and where their content comes from.
         self.wanted: Optional[Tuple[int, ...]] = None
         self.source: Optional[packing.Source] = None
         self.sent = self.taken = 0
@@ -48,12 +48,12 @@ class _Node:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has taken everything, and others must take more first."""
+        """Whether it has taken everything, and has to wait for others."""
         return self.source is not None and self.source.is_held and self.sent == self.taken
 
 
 class Sending:
-    """Sends one tree; ``trouble`` is what ends all of it."""
+    """Sends one tree; ``trouble`` is what ended the sending to all nodes."""
 
     def __init__(self, agents: Agents, tree: Tree, run_dir: Optional[str], only_look: bool) -> None:
         """
@@ -69,7 +69,7 @@ class Sending:
         self._sources: Dict[Tuple[int, ...], packing.Source] = {}
         self._is_over = False
         self.trouble: Optional[codes.Problem] = None
-        # How many bytes were sent, to which nodes; those that lack it if nothing may be written.
+        # How many bytes were sent, to which nodes; if nothing may be written, the nodes that lack it.
         self.sent = 0
         self.receivers: Set[str] = set()
         self.has_answers = False
@@ -80,7 +80,7 @@ class Sending:
         Make sure that a node has the tree.
 
         Args:
-            stored: Gets the directory there, None where it would have to be written.
+            stored: Gets the directory on the node, None if it would have to be written.
             failed: Gets why the node does not have it.
         """
         self._nodes[host] = _Node(stored, failed)
@@ -91,20 +91,20 @@ class Sending:
                 told=partial(self._told, host),
                 started=partial(self._started, host),
                 is_wanted=lambda: self.trouble is None,
-                # So that it can clean up when nobody sends any more.
+                # So that it can clean up when the sender stops.
                 finishes=True,
             ),
         )
 
     def end(self) -> None:
-        """Send nothing more; nodes remove what they have of it."""
+        """Send nothing more; nodes remove the parts they have."""
         self._is_over = True
         for host in list(self._nodes):
             node = self._drop(host)
             if node.call is not None:
                 node.call.end_input()
 
-    # -- what a node says -------------------------------------------------------------------------
+    # -- what a node reports -------------------------------------------------------------------------
 
     def _started(self, host: str, call: Call) -> None:
         node = self._nodes.get(host)
@@ -137,14 +137,14 @@ class Sending:
             self.trouble = refused.problem
 
     def _go_on(self) -> None:
-        """Send once every node has said what it lacks: then they all read the same source; and whatever waits."""
+        """Send once every node has reported what it lacks, so that they share one source; also send whatever waits."""
         if all(node.wanted is not None for node in self._nodes.values()):
             self._begin(list(self._nodes))
         else:
             self._pump_all(list(self._nodes))
 
     def _begin(self, hosts: List[str]) -> None:
-        """Begin to send to nodes that wait for others, if they still do."""
+        """Begin to send to nodes that wait for others, if they still wait."""
         for host in hosts:
             node = self._nodes.get(host)
             if node is None or node.wanted is None or node.source is not None:
@@ -165,7 +165,7 @@ class Sending:
             self.trouble = refused.problem
 
     def _pump(self, host: str, node: _Node) -> None:
-        """Send as much as a node takes now, and whatever else this lets others have."""
+        """Send as much as a node accepts now, and whatever this allows others to have."""
         if node.source is None or node.call is None:
             return
         was_held = node.source.is_held
@@ -215,7 +215,7 @@ class Sending:
         return node
 
     def _look(self) -> None:
-        """Give up nodes that take nothing."""
+        """Give up nodes that accept nothing."""
         now = time.monotonic()
         for host, node in list(self._nodes.items()):
             if node.is_waiting:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What goes over one agent's channel: calls of our functions, and ways to supervisors. Private to the collection.
+The streams over one agent's channel: calls of our functions, and ways to supervisors. Private to the collection.
 
-A node may send anything, and any amount. Everything kept here has a bound. What exceeds it, or is not what our
-functions write, is refused.
+A node may send anything, and any amount. Everything kept here has a bound. Data that exceeds it, or that our functions
+cannot have written, is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Optional, Protocol
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import node_answers, wire
 
-# The bound of one answer.
+# The largest size of one answer.
 ANSWER_BYTES = 1 << 26
 
 Answer = Dict[str, Any]
@@ -33,21 +33,21 @@ class Carrier(Protocol):
 
 
 class Refused(Exception):  # noqa: N818  a node's answer, not an error of ours
-    """A node sent what it must not send."""
+    """A node sent something that it must not send."""
 
 
 class Stream:
-    """The bytes from and to one call or one supervisor."""
+    """The bytes to and from one call or one supervisor."""
 
     def __init__(
         self, link: Carrier, number: int, hear: Callable[[bytes], None], ended: Callable[[Optional[str]], None]
     ) -> None:
         """
-        Describe a stream that begins.
+        Describe a new stream.
 
         Args:
-            hear: Takes what comes from it.
-            ended: Learns that nothing more comes, with the reason if its node is lost.
+            hear: Takes the bytes that it sends.
+            ended: Called when it ends, with the reason if its node is lost.
         """
         self._link, self._number, self.hear, self.ended = link, number, hear, ended
 
@@ -56,26 +56,26 @@ class Stream:
         self._link.give(self._number, data)
 
     def end_input(self) -> None:
-        """Tell it that no more input comes."""
+        """Tell it that its input has ended."""
         self._link.tell({"close": self._number})
 
     def drop(self) -> None:
-        """End it; nothing more comes from it."""
+        """End it; it sends nothing more."""
         self._link.forget(self._number)
 
 
 @dataclass(frozen=True)
 class Task:
     """
-    A function of ours to run on a node, and the callbacks that take what comes of it.
+    One of our functions to run on a node, and the callbacks that take its results.
 
     ``function`` is named like ``_arm.prove:prove``, and ``request``, JSON data, is its argument. ``answered`` gets its
-    answer once, in the shape of that function's, or ``failed`` with ``msg``. After ``seconds`` the node ends it.
-    ``told`` gets its news while it runs; a function without news takes no second argument. ``raw`` gets what it writes
-    after its first news. ``started`` gets the call as soon as it is sent; ``is_wanted`` decides whether it is sent at
-    all once the agent has spoken. A function that ``finishes`` notices by itself that it is no longer wanted, and must
-    not be killed then. One that ``delivers`` writes our programs to files. ``arms`` is the directory of the run whose
-    supervisor it starts, which the agent then follows until ``relay``.
+    answer once, in the shape of that function's answers, or ``failed`` with ``msg``. After ``seconds`` the node ends
+    it. ``told`` gets its news while it runs; a function without news takes no second argument. ``raw`` gets everything
+    that it writes after its first news. ``started`` gets the call as soon as it is sent; ``is_wanted`` decides, once
+    the agent has spoken, whether it is sent at all. A function that ``finishes`` notices by itself that it is no longer
+    wanted, and must not be killed then. One that ``delivers`` writes our programs to files. ``arms`` is the directory
+    of the run whose supervisor it starts, which the agent then follows until ``relay``.
     """
 
     function: str
@@ -104,11 +104,11 @@ class Call(Stream):
 
     def _hear(self, data: bytes) -> None:
         """
-        Take what it wrote.
+        Take the bytes that it wrote.
 
         Raises:
-            Refused: If it is too much, or not what our functions write.
-            WireError: If its news cannot be read.
+            Refused: If they are too many, or our functions cannot have written them.
+            WireError: If its news cannot be parsed.
         """
         if self._is_raw and self._raw:
             self._raw(data)
@@ -143,7 +143,7 @@ class Call(Stream):
                 self._answer({"failed": True, "msg": "its answer cannot be read: %s" % error})
 
     def _ended(self, why: Optional[str]) -> None:
-        """Answer with the reason why there is no answer."""
+        """Answer with the reason for the missing answer."""
         self._answer({"failed": True, "rc": None, "msg": why or "it ended without an answer"})
 
     def _answer(self, answer: Answer) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what the stages of a command cost this machine, if its user asks for that.
+Measure what the stages of a command cost this machine, if the user asks for that.
 
 Private to the collection.
 """
@@ -23,7 +23,7 @@ def _now() -> Dict[str, float]:
 
 
 class Clock:
-    """Measures one stage after the other, from its creation; does nothing unless it is on."""
+    """Measures one stage after the other from its creation on; does nothing unless it is on."""
 
     def __init__(self, first: str, is_on: bool = False) -> None:
         self.is_on = is_on
@@ -43,7 +43,7 @@ class Clock:
             self._since = {}
 
     def stages(self) -> List[Dict[str, Any]]:
-        """End the last stage, and return all as plain data; none if there was only one."""
+        """End the last stage, and return all stages as plain data; none if there was only one."""
         self._end()
         return self._stages if len(self._stages) > 1 else []
 

@@ -42,7 +42,7 @@ def unpack(read: Callable[[], bytes], directory: str, size: int) -> Optional[str
         What the node left out of it; None if it is complete.
 
     Raises:
-        Refused: If this is not an archive, or holds what it must not.
+        Refused: If this is not an archive, or has forbidden content.
     """
     files = _Files(directory, size)
     try:
@@ -85,7 +85,7 @@ def _inflated(read: Callable[[], bytes], size: int) -> Iterator[bytes]:
 
 
 class _Files:
-    """What was written so far."""
+    """The files written so far."""
 
     def __init__(self, directory: str, size: int) -> None:
         self.ended = False
@@ -116,7 +116,7 @@ class _Files:
             raise Refused("it holds something that is neither a file nor a directory")
 
     def close(self) -> None:
-        """Finish the file that is open."""
+        """Close the open file."""
         if self._open is not None:
             descriptor, self._open = self._open, None
             try:
@@ -128,7 +128,7 @@ class _Files:
         if type(time) not in (int, float) or not 0 <= time < packing.LAST_SECOND:
             raise Refused("it holds a file without a valid time")
         self._time = float(time)
-        # An existing file is refused, and so is a missing parent or one that is a file: no name leads elsewhere.
+        # An existing file is refused, and so is a missing parent or one that is a file, so no name leads elsewhere.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._open = os.open(self._path(name), flags, 0o600)
 

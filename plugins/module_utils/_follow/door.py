@@ -2,8 +2,8 @@
 """
 Check what a node sends to a follower against the table of events. Pure; private to the collection.
 
-Everything is checked here, so code behind the door never has to doubt a key or a type. What is not in the table does
-not come in. An event is always about the node that sends it: no field names another node.
+Everything is checked here, so code behind the door can rely on keys and types. Anything that is not in the table is
+kept out. An event is always about the node that sends it: no field names another node.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 from ansible_collections.madctl.multinode.plugins.module_utils._common.wire import WireError
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
-# Per node and run; what exceeds them is neither kept nor shown.
+# Per node and run; anything beyond is neither kept nor shown.
 MOST_LOGS, MOST_EVENTS = 1 << 14, 1 << 16
 
-# What a rank, or a node with its models, does once.
+# What a rank, or a node with its models, reports only once.
 _ONCE = (events.JOINED, events.EXEC_FAILED, events.RANK_EXIT, events.MODELS)
 
 
@@ -49,7 +49,7 @@ def check(header: Dict[str, Any]) -> Optional[Dict[str, Any]]:
 
 
 class Door:
-    """The way in for all that one node sends in one run."""
+    """The way in for everything that one node sends in one run."""
 
     def __init__(self, run: NodeRun, plan: Plan, to_end: bool) -> None:
         self._run, self._to_end = run, to_end
@@ -60,20 +60,20 @@ class Door:
 
     def take(self, header: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         """
-        Return an event that can be trusted in what it says about this node; None if it says nothing new.
+        Return an event that can be trusted about this node; None if it reports nothing new.
 
         Raises:
             WireError: If no supervisor of this run could have sent it.
         """
         event, run = check(header), self._run
-        # What comes after the end does not belong to the run.
+        # Anything after the end does not belong to the run.
         if event is None or run.exit is not None or self._is_no_log_of_ours(event):
             return None
         self._must_fit(event)
         if "seq" not in event:
             return event
         if event["seq"] <= run.seq or self._is_told_again(event):
-            return None  # It may have arrived before the link was cut.
+            return None  # It may have arrived before the connection was cut.
         run.seq = event["seq"]
         return event
 
@@ -90,7 +90,7 @@ class Door:
         return not self._run.may_have(rank_of(log)) or len(self._run.offsets) >= MOST_LOGS
 
     def _must_fit(self, event: Dict[str, Any]) -> None:
-        """Refuse a node that reports for another, ends what is not over, or asks for what no runner needs."""
+        """Refuse a node that reports for another, ends what is not over, or requests what no runner needs."""
         name = event["event"]
         if not self._run.may_have(event.get("rank")):
             raise WireError("%s of another node's rank" % name)
@@ -100,7 +100,7 @@ class Door:
             raise WireError("%s without mpirun" % name)
 
     def _is_told_again(self, event: Dict[str, Any]) -> bool:
-        """Return whether it repeats what a rank does only once."""
+        """Return whether it repeats an event that a rank has only once."""
         own = (event["event"], event.get("rank"))
         if own[0] not in _ONCE or own[0] != events.MODELS and own[1] is None:
             return False

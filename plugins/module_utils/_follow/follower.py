@@ -2,7 +2,7 @@
 """
 Start a run on all channels at once and follow all nodes to the end. Private to the collection.
 
-It knows channels and frames, and nothing of Ansible. A channel leads to one node's supervisor, or to a reader of its
+It deals with channels and frames, not with Ansible. A channel leads to one node's supervisor, or to a reader of its
 files. What happens when a channel ends too early is in ``suspects``.
 """
 
@@ -28,7 +28,7 @@ HELD_SECONDS = 0.05
 
 
 class Follower:
-    """Follow one run; ``tell`` gets every event with its ``host``, in order of arrival."""
+    """Follows one run; ``tell`` gets every event with its ``host``, in order of arrival."""
 
     def __init__(
         self,
@@ -65,14 +65,14 @@ class Follower:
         self._awaited = set(self._by_host)
         self._doors = {run.host: Door(run, plan, to_end) for run in self.runs}
         self._decoders: Dict[str, wire.Decoder] = {}
-        # Whether the reader of events takes no more for now; orders and time are watched meanwhile.
+        # Whether the reader of events accepts no more for now; orders and timers are still served.
         self.is_held: Callable[[], bool] = lambda: False
         self._spoke_at = self._loop.time()
         # The kinds of events that are not passed on.
         self._for_us: Dict[str, Callable[[NodeRun, Header], None]] = {
             events.READY: self._ready,
             events.REFUSED: self._run_unknown,
-            events.END: lambda run, _: self._drop(run.host),  # A reader that does not follow has all it wanted.
+            events.END: lambda run, _: self._drop(run.host),  # A reader that does not follow has everything it wanted.
             events.STOPPING: self._stopping_there,
             events.DAEMON_WANTED: self._daemon_wanted,
             events.DAEMON_BEGUN: lambda run, _: self._daemons.begun(run),
@@ -83,7 +83,7 @@ class Follower:
     # -- before the start -------------------------------------------------------------------------
 
     def armed(self, host: str, channel: Channel) -> None:
-        """Follow a node from now on; stop one that comes after the others were stopped."""
+        """Follow a node from now on; stop it if the others were already stopped."""
         self._awaited.discard(host)
         self._by_host[host].suspected_at = None
         self._decoders[host] = wire.Decoder()
@@ -118,7 +118,7 @@ class Follower:
         self.refused = problems
 
     def wait_ready(self, seconds: float) -> bool:
-        """Wait until every supervisor answers, and return whether all did; a failure is recorded with its node."""
+        """Wait until every supervisor answers, and return whether all did; record a failure with its node."""
         deadline = self._loop.time() + seconds
         while not all(run.ready or run.failure for run in self.runs) and self._loop.time() < deadline:
             self._turn(deadline - self._loop.time())
@@ -137,7 +137,7 @@ class Follower:
         self.orders.go()
 
     def wait_started(self, seconds: float) -> None:
-        """Wait until every runner was started, or one could not be."""
+        """Wait until every runner was started, or one could not be started."""
         deadline = self._loop.time() + seconds
         while not all(run.started_at or run.failure or run.exit for run in self.runs) and self._loop.time() < deadline:
             self._turn(deadline - self._loop.time())
@@ -145,7 +145,7 @@ class Follower:
     # -- until the end ----------------------------------------------------------------------------
 
     def follow(self, idle_timeout: Optional[float] = None) -> None:
-        """Read events until every node's run is over, lost, or silent everywhere for ``idle_timeout`` seconds."""
+        """Read events until every node's run is over or lost, or no node prints for ``idle_timeout`` seconds."""
         while not self.orders.detached and (self._awaited or any(map(self._is_open, self.runs))):
             suspects = self.suspects.all()
             self._turn(1.0 if suspects or idle_timeout else None)
@@ -171,7 +171,7 @@ class Follower:
     # -- channels that end ------------------------------------------------------------------------
 
     def heard(self, host: str, data: bytes) -> None:
-        """Take what came over a node's channel."""
+        """Take bytes that arrived over a node's channel."""
         channel, run = self.channels.get(host), self._by_host[host]
         if channel is None:
             return
@@ -192,7 +192,7 @@ class Follower:
             self._closed(self._by_host[host])
 
     def back(self, host: str, channel: Channel) -> None:
-        """Follow a node again that was silent."""
+        """Follow a node again after it was silent."""
         self.suspects.back(host)
         self.armed(host, channel)
 
@@ -211,7 +211,7 @@ class Follower:
             self._lost(run, "NODE_LOST", "the connection to it was lost", time.time())
 
     def _invalid(self, run: NodeRun, error: wire.WireError) -> None:
-        """Give up a node that sends what no supervisor sends: another channel to it would be no better."""
+        """Give up a node that sends what no supervisor sends: another channel to it would not be better."""
         if run.exit is None:
             message, remedy = "it sent something that is not from a supervisor: %s" % error, "check what answers there"
             self._lost(run, "PROTOCOL_ERROR", message, time.time(), remedy)
@@ -283,7 +283,7 @@ class Follower:
         self.orders.stop(run.failure)
 
     def _stopping_there(self, _: NodeRun, header: Header) -> None:
-        """Learn why a node stops that was not told to from here."""
+        """Record why a node stops that was not told to by this follower."""
         if header.get("reason") == run_directory.Reason.TIMED_OUT and self.orders.interrupted is None:
             self.orders.stop_for(problem("TIMED_OUT", None, "the job did not end in time", "raise --timeout"))
 

@@ -26,14 +26,14 @@ class Daemons:
     def __init__(self, plan: Plan, runs: Sequence[NodeRun], order: Order, stop: Callable[[Problem], None]) -> None:
         self._plan, self._runs, self._order, self._stop = plan, runs, order, stop
         self._late = False
-        # What we saw ourselves: when the run began, and whose daemons mpirun asked for.
+        # What we observed ourselves: when the run began, and whose daemons mpirun requested.
         self.began: Optional[float] = None
         self._wanted: Set[str] = set()
-        # Daemons that scripts in containers did not come to yet, by host.
+        # Daemons that scripts in containers have not reached yet, by host.
         self._owed: Dict[str, int] = {}
 
     def bring(self, request: Dict[str, Any]) -> None:
-        """Deliver a request to the node that it is for; its seal lets both ends check that it is genuine."""
+        """Deliver a request to its node; the seal lets both ends check that it is genuine."""
         message = {key: request[key] for key in ("address", "serial", "command", "seal")}
         for run, node in zip(self._runs, self._plan["nodes"]):
             if node["address"] == request["address"]:
@@ -44,7 +44,7 @@ class Daemons:
                     self._miss(run)
 
     def begun(self, run: NodeRun) -> None:
-        """Record that a script has come to its daemon."""
+        """Record that a script has reached its daemon."""
         self._owed[run.host] = self._owed.get(run.host, 1) - 1
 
     def over(self, serial: int) -> None:
@@ -52,7 +52,7 @@ class Daemons:
         self._order(self._runs[0].host, json.dumps({"ended": serial}).encode() + b"\n")
 
     def _miss(self, run: NodeRun) -> None:
-        """Stop for a node whose scripts have ended without the daemon that mpirun still waits for."""
+        """Stop on behalf of a node whose scripts have ended without the daemon that mpirun still waits for."""
         if runners.job_of(self._plan["shape"], self._plan.get("runner")).has_models and self._owed.get(run.host):
             message = "its script ended without calling the runner, and mpirun on %s waits for it" % self._runs[0].host
             remedy = "call $MAD_MULTI_NODE_RUNNER on all nodes"
@@ -61,7 +61,7 @@ class Daemons:
             self._stop(found)
 
     def late(self, run: NodeRun, header: Dict[str, Any]) -> None:
-        """Record that ranks did not join in time on a node."""
+        """Record that ranks on a node did not join in time."""
         self._late = True
         self._blame(run, header)
 
@@ -101,6 +101,6 @@ class Daemons:
         return run_outcome.logs_of(self._plan, host)
 
     def _is_known_better(self, run: NodeRun, seconds: float) -> bool:
-        """Return whether a node wrongly reports that mpirun did not ask for its daemon in time."""
+        """Return whether a node wrongly reports that mpirun did not request its daemon in time."""
         early = self.began is not None and time.monotonic() - self.began < seconds / 2
         return run.host in self._wanted or early

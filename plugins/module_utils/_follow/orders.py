@@ -10,17 +10,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 
 
 class Channel(Protocol):
-    """The way into one supervisor; its output goes to ``heard`` and ``ended`` of the follower."""
+    """The way to one supervisor; its output goes to ``heard`` and ``ended`` of the follower."""
 
     def give(self, data: bytes) -> None:
         """Send an order or a message; this never waits."""
 
     def drop(self) -> None:
-        """End it; nothing more comes from it."""
+        """End it; it receives nothing more."""
 
 
 class Orders:
-    """What the nodes of a run were told so far; a follower that only reads tells them nothing."""
+    """The orders that the nodes of a run were given so far; a follower that only reads gives none."""
 
     def __init__(
         self, tell: Callable[[Dict[str, Any], bytes], None], read_only: bool = False, has_gone: bool = False
@@ -33,7 +33,7 @@ class Orders:
         self.stopping = self.killing = self.detached = False
 
     def join(self, host: str, channel: Channel) -> None:
-        """Add a node's channel; one that comes after the others were stopped is stopped as well."""
+        """Add a node's channel; if the others were already stopped, stop it as well."""
         self.channels[host] = channel
         if self.stopping:
             channel.give(wire.KILL if self.killing else wire.STOP)
@@ -67,7 +67,7 @@ class Orders:
         self.stop(reason)
 
     def stop(self, why: Optional[Problem] = None) -> None:
-        """Stop all nodes, once, and tell why."""
+        """Stop all nodes, once, and report why."""
         if not self.stopping and not self.read_only:
             self.stopping = True
             if self.has_gone:
@@ -75,7 +75,7 @@ class Orders:
             self._give_all(wire.STOP)
 
     def kill(self) -> None:
-        """End everything at once."""
+        """Kill everything at once."""
         self.stopping = self.killing = True
         self._give_all(wire.KILL)
 

@@ -2,7 +2,7 @@
 """
 Judge how a run ended from the reports of all nodes. Pure; private to the collection.
 
-The first failure wins. What fails after the other nodes were told to stop is a consequence of it.
+The first failure wins. Failures after the other nodes were told to stop are a consequence of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def signal_text(number: int) -> str:
 
 
 def _how(record: Dict[str, Any]) -> Tuple[str, str]:
-    """Return how a process ended, and a remedy if one follows from that alone."""
+    """Return how a process ended, and a remedy if that alone suggests one."""
     if record.get("oom"):
         return "out of memory, killed by the kernel", "reduce its memory use, or give the node more memory"
     if record["signal"]:
@@ -44,9 +44,9 @@ def _how(record: Dict[str, Any]) -> Tuple[str, str]:
 
 
 def logs_of(plan: Plan, host: Optional[str] = None, rank: Any = None) -> str:
-    """Return the remedy that shows what a run, or one part of it, printed."""
+    """Return the remedy that shows what a run or one part of it printed."""
     which = " --rank %s" % rank if rank is not None else " --host %s" % host if host else ""
-    # The id alone means the last of a run that was started again.
+    # The id alone means the last attempt of a restarted run.
     return "see madctl logs %s%s" % (plan["run_id"].partition(".")[0], which)
 
 
@@ -64,7 +64,7 @@ def rank_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Problem:
 
 
 def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
-    """Count a rank; only one in a world of the planned size is one of ours, unless a command made the world."""
+    """Count a rank; it is ours only if its world has the planned size, unless a command created the world."""
     size = event.get("world_size")
     is_ours = size in (None, plan["world_size"] or size)
     if is_ours and event["rank"] is not None:
@@ -76,9 +76,9 @@ def joined(run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]
 
 
 def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
-    """Record a rank whose program made its own world; if all did, no rank is in the planned one."""
+    """Record a rank whose program created its own world; if all did, no rank is in the planned one."""
     run.apart[event["rank"]] = event
-    # A single rank has no peers to be apart from: it may well lead its own world.
+    # A single rank has no peers to be separated from: it may well lead its own world.
     have_all = sum(len(each.apart) for each in runs) >= max(plan["world_size"], 2)
     if not _job(plan).counts_ranks or not have_all:
         return None
@@ -88,7 +88,7 @@ def apart(runs: Sequence[NodeRun], run: NodeRun, plan: Plan, event: Dict[str, An
 
 
 def silence(plan: Plan, seconds: float) -> Problem:
-    """Describe a job that has printed nothing for too long."""
+    """Describe a job that has not printed anything for too long."""
     job = _job(plan)
     if job.counts_ranks:
         message, remedy = "no rank printed anything", "see where the ranks wait: logs/rank-*.stack"
@@ -117,7 +117,7 @@ def runner_failure(run: NodeRun, plan: Plan, record: Dict[str, Any]) -> Problem:
 
 
 def exit_failure(run: NodeRun, plan: Plan, record: Dict[str, Any], is_stopping: bool) -> Optional[Problem]:
-    """Return the failure that a node's record means, if any."""
+    """Return the failure that a node's record indicates, if any."""
     outcome = record["outcome"]
     if outcome == run_directory.LOST:
         return problem("SUPERVISOR_LOST", run.host, "its supervisor was killed", _KILLED)
@@ -134,7 +134,7 @@ def exit_failure(run: NodeRun, plan: Plan, record: Dict[str, Any], is_stopping: 
 
 
 def model_failure(host: str, plan: Plan, event: Dict[str, Any]) -> Optional[Problem]:
-    """Describe the models that failed; return None if none did, or if they were told to end."""
+    """Describe the models that failed; return None if none failed, or if they were told to end."""
     if event["stopping"]:
         return None
     if event["failed"]:
@@ -158,7 +158,7 @@ def failure(
     run: NodeRun, runs: Sequence[NodeRun], plan: Plan, event: Dict[str, Any], at: float
 ) -> Tuple[Optional[Problem], float]:
     """
-    Return the failure that an event means, if any, and by how many seconds later it is dated.
+    Return the failure that an event indicates, if any, and the seconds that are added to its date.
 
     Args:
         at: When it happened, by our wall clock.
@@ -212,9 +212,9 @@ def _is_same_model(one: str, other: str) -> bool:
 
 def lag(plan: Plan, event: Dict[str, Any]) -> float:
     """
-    Return the seconds by which an end is dated later when failures are put in order.
+    Return the seconds that are added to the time of an end when failures are put in order.
 
-    Under mpirun all end within moments of each other, which is less than clocks are sure of. A rank that ends with an
+    Under mpirun, all ranks end within moments of each other, closer than clocks are accurate. A rank that ends with an
     exit code, and mpirun or a daemon that ends by a signal, have their own reason; a rank that ends by a signal
     may have been killed by its daemon, and mpirun or a daemon with an exit code reports what happened to others.
     """
@@ -235,7 +235,7 @@ def _of_models(runs: Sequence[NodeRun], failed: Sequence[NodeRun]) -> List[Probl
 
 
 def _unfinished(run: NodeRun) -> Optional[Problem]:
-    """Describe a node's part of the run that did not end by itself: that is never a success."""
+    """Describe a node's part of the run that did not end by itself, which is never a success."""
     if run.exit is None:
         return problem("NODE_LOST", run.host, "how its part of the run ended is not known", "see madctl status")
     if run.exit.get("stopped"):
@@ -252,7 +252,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
         Problems, the first failure first, none if the run succeeded; and the fields that the result adds to the plan.
     """
     failed = sorted((run for run in runs if run.failure), key=lambda run: run.failed_at or 0.0)
-    # Nodes that only waited for the one that held up the start are not to blame.
+    # Nodes that only waited for the one that delayed the start are not to blame.
     first = failed[0].failed_at or 0.0 if failed else 0.0
     failed = [run for run in failed if run.failure_code != "DAEMON_NOT_READY" or (run.failed_at or 0.0) < first + 1.0]
     problems: List[Problem] = [*_of_models(runs, failed), *(run.failure for run in failed if run.failure)]
@@ -290,7 +290,7 @@ def judge(runs: List[NodeRun], plan: Plan, interrupted: Optional[Problem]) -> Tu
     return problems, {
         "ranks_joined": joined if job.counts_ranks or job.has_models else None,
         "start_spread_seconds": round(max(starts) - min(starts), 3) if starts else None,
-        # Who never joined had no peer to lose.
+        # A rank that never joined had no peer to lose.
         "victims": {host: count for host, count in victims.items() if count and joined},
         "nodes": nodes,
     }

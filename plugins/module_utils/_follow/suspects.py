@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Decide what becomes of nodes whose channel ended before their run did. Private to the collection.
+Decide what happens to nodes whose channel ended before their run did. Private to the collection.
 
 Such a node is suspected, not lost: ``Links`` looks for another way to it, and asks other nodes whether it is alive.
 """
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Seque
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
-# Together with the time after which a way gives up a silent node, the sum stays below a minute.
+# Together with the time after which a way gives up a silent node, the sum is below a minute.
 ASK_SECONDS = 20.0
 LOST_SECONDS = 40.0
 
@@ -21,13 +21,13 @@ Lose = Callable[[NodeRun, str, str, float], None]  # node, code, message, when i
 
 
 class Way(Protocol):
-    """What a follower knows of the way to a node, whatever carries it."""
+    """What a follower knows about the way to a node, whatever carries it."""
 
     # How long the node can be silent before its channel ends.
     silence_seconds: float
 
     def hint(self, host: str) -> str:
-        """Return how to check a host by hand, for use after a colon."""
+        """Return how to check a host by hand, worded to follow a colon."""
 
 
 class Links(Protocol):
@@ -67,7 +67,7 @@ class Suspects:
         self.links: Optional[Links] = None
 
     def all(self) -> List[NodeRun]:
-        """Return the nodes that are suspected now."""
+        """Return the nodes that are currently suspected."""
         return [run for run in self._runs if run.suspected_at is not None]
 
     def add(self, run: NodeRun, links: Links) -> None:
@@ -86,7 +86,7 @@ class Suspects:
         if now - (run.asked_at or run.suspected_at) > ASK_SECONDS and peers and self.links:
             run.asked_at = now
             self.links.ask(run.host, peers)
-        # If no node answers, our own link is down, and the run continues.
+        # If no node answers, our own connection is down, and the run continues.
         all_silent = bool(others) and not peers
         if now - run.suspected_at > LOST_SECONDS and not run.alive and not all_silent:
             about = "it has not answered for %d s" % (now - run.suspected_at)
@@ -96,18 +96,18 @@ class Suspects:
             self._lose(run, "NODE_LOST", about + why, last_heard)
 
     def back(self, host: str) -> None:
-        """Restart the time of all suspects, because one of them is back."""
+        """Restart the timers of all suspects, because one of them is back."""
         self._tell({"event": events.BACK, "host": host}, b"")
         for run in self.all():
-            # Perhaps our own link was down; then the others get as much time as this one had.
+            # Perhaps our own connection was down; then the others get as much time as this one had.
             run.suspected_at, run.asked_at, run.alive = self._clock(), None, None
 
     def alive(self, host: str, answer: Optional[bool]) -> None:
-        """Record what another node reports of a silent one; None if that one did not answer either."""
+        """Record what another node reports about a silent one; None if it did not answer either."""
         self._by_host[host].alive = answer
 
     def sweep(self, run: NodeRun) -> None:
-        """End what is left on a node whose supervisor no longer does that."""
+        """End what is left on a node whose supervisor can no longer do that."""
         if self.links and self._may_sweep:
             run.sweeping = True
             self.links.sweep(run.host)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The state of a whole run, or how it ended, from what its nodes keep of it. Pure; private to the collection.
+Determine the state of a whole run, or how it ended, from the files on its nodes. Pure; private to the collection.
 
-A follower judges a run by its events as they come, in ``run_outcome``; here the same is found out later.
+A follower judges a run by its events as they come, in ``run_outcome``; this module judges it afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._follow import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._follow.node_run import NodeRun
 
 RUNNING, SUCCEEDED, FAILED, STOPPED, UNKNOWN = "running", "succeeded", "failed", "stopped", "unknown"
-# In a job of a scheduler that has not begun, or that it has suspended.
+# In a scheduler job that has not begun, or that is suspended.
 QUEUED, SUSPENDED = "queued", "suspended"
 GOING = (QUEUED, RUNNING, SUSPENDED)
 _ALIVE = ("armed", "running", "stopping")
@@ -61,7 +61,7 @@ def of_nodes(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], ca
     Args:
         plan: Its ``nodes`` in rank order, each with ``host`` and perhaps ``clock_offset``; ``shape``, ``world_size``.
         nodes: What each node answered, by host; nodes that did not answer are missing.
-        cause: What a follower saw fail first. Of failures within the precision of clocks, it decides.
+        cause: The first failure that a follower saw. It decides between failures that clocks cannot put in order.
     """
     answers = [(node, nodes[node["host"]]) for node in plan["nodes"] if node["host"] in nodes]
     offsets = {node["host"]: _offset(node, answer) for node, answer in answers}
@@ -94,10 +94,10 @@ def _is_cause(failure: _Failure, cause: Optional[str]) -> bool:
 
 def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
     """
-    Judge a run of which only its nodes know.
+    Judge a run that only its nodes know.
 
     Args:
-        parts: What each node that was asked holds of it, by host, with what its directory says about the whole run.
+        parts: What each queried node has of it, by host, with what its directory says about the whole run.
     """
     said = [part["described"] for part in parts.values() if part["described"]]
     plan: Dict[str, Any] = {"run_id": next(iter(parts.values()))["run_id"]}
@@ -105,7 +105,7 @@ def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
         found = of_nodes({**plan, "shape": "", "world_size": 0, "nodes": [{"host": host} for host in parts]}, parts)
         text = "it may have other nodes"
         return found._replace(status=UNKNOWN, cause=text, exit_code=None) if found.status == SUCCEEDED else found
-    # A node may have been asked by another name than at the launch.
+    # A node may have been queried by another name than at the launch.
     asked = {part["described"]["node_rank"]: host for host, part in parts.items() if part["described"]}
     names = [asked.get(rank, host) for rank, host in enumerate(said[0]["hosts"])]
     nodes = [{"host": name, "node_rank": rank} for rank, name in enumerate(names)]
@@ -113,7 +113,7 @@ def of_parts(parts: Mapping[str, Mapping[str, Any]]) -> Verdict:
 
 
 def shown(found: Verdict, began: Optional[float], now: float) -> Dict[str, Any]:
-    """Return a verdict as commands and playbooks print it."""
+    """Return a verdict in the form in which commands and playbooks print it."""
     until = now if found.status in GOING else found.ended
     return {
         "status": found.status,
@@ -126,7 +126,7 @@ def shown(found: Verdict, began: Optional[float], now: float) -> Dict[str, Any]:
 
 
 def _offset(node: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    """Return by how much a node's clock is ahead: as it was measured at the start, otherwise as it answered."""
+    """Return by how much a node's clock is ahead: as measured at the start, otherwise judging by its answer."""
     known = node.get("clock_offset")
     return float(known if known is not None else answer.get("clock_offset") or 0.0)
 
@@ -176,7 +176,7 @@ def _last_line(text: Optional[str]) -> Optional[str]:
 
 
 def _stop(answer: Mapping[str, Any], offset: float) -> Optional[float]:
-    """Return when a node was told by its user to stop; minus infinity where that is not known."""
+    """Return when a node's user told it to stop; minus infinity if unknown."""
     record = answer["exit"]
     if not record or not record["stopped"] or (record.get("reason") or Reason.STOPPED) != Reason.STOPPED:
         return None
@@ -185,7 +185,7 @@ def _stop(answer: Mapping[str, Any], offset: float) -> Optional[float]:
 
 
 def _joined(plan: Mapping[str, Any], answers: Sequence[Tuple[Any, Mapping[str, Any]]]) -> Optional[int]:
-    """Count the ranks that joined; None where that is not counted, or not all nodes say it."""
+    """Count the ranks that joined; None if that is not counted, or not all nodes report it."""
     if not runners.job_of(plan["shape"], plan.get("runner")).counts_ranks or len(answers) < len(plan["nodes"]):
         return None
     counts = [(answer["exit"] or {}).get("ranks_joined", answer.get("joined")) for _, answer in answers]
@@ -194,7 +194,7 @@ def _joined(plan: Mapping[str, Any], answers: Sequence[Tuple[Any, Mapping[str, A
 
 
 def _missing(plan: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write why it is not known how a run ended."""
+    """Explain why it is not known how a run ended."""
     silent = [node["host"] for node in plan["nodes"] if node["host"] not in nodes]
     if silent:
         return plain("no answer from %s" % _some(silent))
@@ -207,7 +207,7 @@ def _some(hosts: Sequence[str]) -> str:
 
 
 def _whole(plan: Mapping[str, Any], answers: Sequence[Tuple[Any, Mapping[str, Any]]], verdict: Verdict) -> Verdict:
-    """Judge a run that all nodes say has ended, and none that it failed: success needs proof."""
+    """Judge a run that has ended according to all nodes and failed according to none: success needs proof."""
     records = [answer["exit"] for _, answer in answers]
     counts = runners.job_of(plan["shape"], plan.get("runner")).counts_ranks
     failed = verdict._replace(status=FAILED, exit_code=int(ExitCode.JOB_FAILED))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step of a job that is all its agents: started once, awaited at the end. Private to the collection."""
+"""The step of a job that consists of all its agents: started once, awaited at the end. Private to the collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 
 _TURN_SECONDS, _END_SECONDS = 0.2, 20.0
 _SAID_BYTES = 1 << 16
-# A node that does not see our programs says so by itself, before Slurm ends the step on all nodes.
+# A node that does not see our programs reports that by itself, before Slurm ends the step on all nodes.
 _SEES = 'test -r "$0" || { echo "madctl: $SLURMD_NODENAME: cannot see $0" >&2; exit 1; }; exec "$@"'
 _SAYS = re.compile(r"madctl: ([^\s:]+): (.+)")
 _SHARE = "choose a directory that all nodes see: --run-root PATH"
@@ -32,7 +32,7 @@ class Step(Arrivals):
         Describe the step.
 
         Args:
-            place: The job's directory, which has the agents' key, and gets what srun prints.
+            place: The job's directory, which has the agents' key, and receives the output of srun.
             count: The number of nodes.
         """
         super().__init__(door)
@@ -51,7 +51,7 @@ class Step(Arrivals):
                 stdout=log,
                 stderr=log,
                 env=slurm.without(os.environ),
-                # A signal to the batch script's group is not one to the step.
+                # A signal to the batch script's group does not reach the step.
                 start_new_session=True,
             )
         return self
@@ -77,7 +77,7 @@ class Step(Arrivals):
         return []
 
     def _failures(self, otherwise: str) -> List[codes.Problem]:
-        """Blame the nodes that said what is wrong there; where none did, all that have not dialled in."""
+        """Blame the nodes that reported a problem; if none did, all that have not dialled in."""
         missing, lines = self.door.missing(), self._said()
         found = [_SAYS.fullmatch(line) for line in lines]
         own = {said[1]: said[2] for said in found if said and said[1] in missing}

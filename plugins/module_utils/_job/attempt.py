@@ -13,7 +13,8 @@ def arguments(given: Mapping[str, Any], restarts: int) -> Dict[str, Any]:
     """
     Return the arguments of a launch for an attempt of its job.
 
-    Each attempt has an id of its own, as it may get the same nodes again; restarts within an attempt come between.
+    Each attempt has its own id, because it may get the same nodes again; restarts within an attempt are numbered in
+    between.
     """
     number = restarts * (given["max_restarts"] + 1)
     return {**given, "run_id": run_directory.later_attempt(given["run_id"], 0, number), "attempt": number}

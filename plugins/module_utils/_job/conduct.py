@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Conduct a launch inside of a job of Slurm, as a program on its first node: ``conduct DIRECTORY``.
+Conduct a launch inside a Slurm job, as a program on its first node: ``conduct DIRECTORY``.
 
-The directory is on storage that all nodes share. It has the request, and gets the story of the run and its result, for
-whoever follows from elsewhere. One srun starts an agent on every node, and these dial in here. Ends with the exit code
-of the run. Private to the collection.
+The directory is on storage that all nodes share. It contains the request, and receives the story of the run and its
+result, for followers on other machines. One srun starts an agent on every node, and these dial in to this program. It
+ends with the exit code of the run. Private to the collection.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from ansible_collections.madctl.multinode.plugins.module_utils._job.site import 
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled import Door
 
-# After the order to end, the scheduler kills; what is left of that time is for records.
+# After the order to end, the scheduler kills; this much of the time until then is reserved for records.
 _RECORD_SECONDS = 5.0
-# Containers do not end with a job, so they have to be removed before the kill: what is left is signalled, then killed.
+# Containers do not end with a job, so they have to be removed before the kill: remains are signalled, then killed.
 _CONTAINER_SECONDS = 8.0
 _CANCEL_SECONDS = 60.0
 
 
 class SlurmSite(Site):
-    """A job of Slurm."""
+    """A Slurm job."""
 
     order_seconds = job_directory.BEAT_SECONDS
     python = sys.executable
 
     def __init__(self, base: str) -> None:
         """
-        Look at the job.
+        Inspect the job.
 
         Args:
             base: Its directory.
 
         Raises:
-            JobError: If this is no job.
+            JobError: If this is not a job.
             RequestError: If there is no request.
         """
         self._base = base
-        # Where this attempt writes; only the first one writes into the job's directory itself.
+        # The directory of this attempt; only the first one writes into the job's directory itself.
         self.place = job_directory.of_attempt(base, slurm.restarts(os.environ))
         self.job = slurm.job(os.environ)
         self.hosts = self.job.hosts
@@ -93,7 +93,7 @@ class SlurmSite(Site):
         return files.order(self._base)
 
     def door(self, loop: Loop) -> Door:
-        """Listen where nodes may dial: a site's firewall may let them reach no other ports."""
+        """Listen on ports that nodes can dial: a site's firewall may let them reach no other ports."""
         ports = slurm.ports(self.config)
         try:
             return Door(loop, files.key(self._base), self.hosts, work.any_address(), ports)
@@ -106,14 +106,14 @@ class SlurmSite(Site):
         return Step(self._base, door, len(self.hosts))
 
     def grace(self, seconds: float, has_models: bool) -> float:
-        """Return what Slurm gives less what records, and containers, take."""
+        """Return the time that Slurm gives, minus the time for records and containers."""
         del seconds
         return slurm.kill_wait(self.config) - _RECORD_SECONDS - (_CONTAINER_SECONDS if has_models else 0.0)
 
     def leave(
         self, agents: Agents, base: str, result: Result, story: Story, is_ended: bool
     ) -> Optional[Dict[str, Any]]:
-        """Have nodes keep on the shared storage what is worth it: others get them next."""
+        """Have nodes save the files worth keeping to the shared storage, because others get the nodes next."""
         return leaving.leave(agents, self.place, base, result, story.whole, is_ended)
 
     def has_returned(self) -> bool:
@@ -122,7 +122,7 @@ class SlurmSite(Site):
 
 
 def _cancel(job_id: str) -> None:
-    """Have Slurm's accounting say that the job was cancelled; all is written, and nothing is left to end."""
+    """Have Slurm's accounting record that the job was cancelled; everything is written, and nothing is left to end."""
     # The signal may arrive before its program has ended, so it is held until it is waited for.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     null = subprocess.DEVNULL
@@ -143,7 +143,7 @@ def main() -> None:
         result = conducted.run()
     except (files.RequestError, slurm.JobError, SiteError) as error:
         result = work.failed([codes.problem("NODE_NOT_READY", None, str(error))])
-    except Exception as error:  # noqa: BLE001  whoever follows must learn of it
+    except Exception as error:  # noqa: BLE001  followers must learn of it
         result = work.broken(error, "see job.log")
     place = job_directory.of_attempt(base, slurm.restarts(os.environ))
     os.makedirs(place, 0o700, exist_ok=True)

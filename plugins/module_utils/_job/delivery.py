@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a job needs of ours, on shared storage or in a parcel: its programs, and everything that these send to nodes.
+Collect our files for a job, on shared storage or in a parcel: its programs, and everything that these send to nodes.
 
-Computed from the imports, and from the names of functions that are called on nodes. Private to the collection.
+The list is computed from the imports, and from the names of functions that are called on nodes. Private to the
+collection.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import bundles
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
 
-# In a job of Slurm: the conductor and the agents; in a pod, one program is both.
+# In a Slurm job: the conductor and the agents; in a pod, one program is both.
 IN_SLURM, IN_POD = (job_directory.CONDUCTOR, "_ways.slurm"), ("_job.pod",)
 _LAUNCHER = "_job.madctl_job"
 _CALLED = re.compile(r'"(_[a-z]+\.[a-z_]+):[a-z_]+"')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The files of a job on shared storage, as its conductor writes them. Private to the collection.
+The files of a job on shared storage, which its conductor writes. Private to the collection.
 
-Others read them on another machine, perhaps through a cache: a file appears whole or not at all, except the story,
-which only grows.
+Other machines read them, perhaps through a cache: a file appears complete or not at all, except the story, which only
+grows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RequestError(ValueError):
 
 def take_request(place: str) -> Dict[str, Any]:
     """
-    Read the request, and remove it, as it may hold secrets; one of a job that may be requeued stays until its end.
+    Read the request, and remove it, as it may hold secrets; if the job may be requeued, it stays until the job's end.
 
     Raises:
         RequestError: If there is none; the message says why.
@@ -47,7 +47,7 @@ def take_request(place: str) -> Dict[str, Any]:
 
 
 def remove_request(place: str) -> None:
-    """Remove the request of a job that is not requeued any more."""
+    """Remove the request of a job that will not be requeued any more."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(place, job_directory.REQUEST))
 
@@ -59,7 +59,7 @@ def key(place: str) -> bytes:
 
 
 def write(place: str, name: str, data: Dict[str, Any]) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     partial = os.path.join(place, ".%s.partial" % name)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as stream:
@@ -70,14 +70,14 @@ def write(place: str, name: str, data: Dict[str, Any]) -> None:
 
 
 def order(place: str) -> Optional[bytes]:
-    """Return the order of the user, as it goes over a channel; None if there is none."""
+    """Return the user's order, as it is sent over a channel; None if there is none."""
     with contextlib.suppress(OSError), open(os.path.join(place, job_directory.ORDER), "rb") as stream:
         return _ORDERS.get(stream.read(16).strip())
     return None
 
 
 class Story(site.Story):
-    """The events and the output of a run as frames in one file, up to a bound of output."""
+    """The events and the output of a run as frames in one file, with a limit on output."""
 
     def __init__(self, place: str, most: int) -> None:
         """
@@ -96,11 +96,11 @@ class Story(site.Story):
 
     @property
     def whole(self) -> Set[Tuple[str, str]]:
-        """Host and name of each log of which all is in the file."""
+        """Host and name of each log that is completely in the file."""
         return set() if self.trouble else set(self._sizes) - self._cut
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Add one event, output with the time; a full disk ends neither the job nor what follows it."""
+        """Add one event, output with the time; a full disk ends neither the job nor its followers."""
         if payload:
             event = {"time": round(time.time(), 3), **event}
             source = (event["host"], event["log"])
@@ -131,7 +131,7 @@ class Story(site.Story):
             self.trouble = self.trouble or problem("OUTPUT_LOST", None, message, "see the run directories on the nodes")
 
     def close(self) -> None:
-        """Have all of it on the storage."""
+        """Flush all of it to the storage."""
         with contextlib.suppress(OSError):
             os.fdatasync(self._descriptor)
         os.close(self._descriptor)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Leave nothing of a run on the nodes of its job: others get them next, and nobody reaches them then. Private.
+Leave nothing of a run on the nodes of its job: other users get them next, and then madctl cannot reach them. Private.
 
-A run whose user says where nodes keep their part, with ``--run-dir``, leaves it there.
+If the user sets the directory of runs with ``--run-dir``, the files stay in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping, Set, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory, run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.agents import Agents
 
-# In an orderly end; and where the scheduler is about to kill, which leaves no time to keep much.
+# For an orderly end, and for a scheduler that is about to kill, which leaves no time to keep much.
 _SECONDS, _HURRIED_SECONDS = 60.0, 2.0
 # What a node may keep on shared storage, compressed.
 _MOST_BYTES = 1 << 30
@@ -25,7 +25,7 @@ Log = Tuple[str, str]
 
 
 def placed(arguments: Arguments, job_id: str) -> Arguments:
-    """Return the arguments of a launch with a directory of runs that only this job uses, unless the user chose one."""
+    """Return the arguments of a launch with a directory of runs for this job alone, unless the user chose one."""
     return {**arguments, "run_dir": arguments["run_dir"] or run_directory.of_job(os.geteuid(), job_id)}
 
 
@@ -33,22 +33,22 @@ def leave(
     agents: Agents, place: str, base: str, result: Mapping[str, Any], logs: Set[Log], is_hurried: bool
 ) -> Dict[str, Dict[str, Any]]:
     """
-    Have all nodes of a run keep what is worth it below the job's directory, and remove their part.
+    Have all nodes of a run save the files worth keeping below the job's directory, and remove their part.
 
     Args:
         base: The directory of runs on nodes.
         result: How the run ended.
-        logs: Those of which all is in the story.
+        logs: The logs that are completely in the story.
 
     Returns:
-        ``run_dir`` and ``why`` by host, where a part is still on its node.
+        ``run_dir`` and ``why`` by host, for parts that are still on their node.
     """
     problems = result["problems"]
-    # What is left of a run may still use its files, and a lost node does not answer.
+    # Remaining processes of a run may still use its files, and a lost node does not answer.
     unasked = {entry["host"]: entry["message"] for entry in problems if entry["code"] in (*codes.LOST, "LEFT_BEHIND")}
     own = {node["host"]: node["run_dir"] for node in result.get("summary", {}).get("nodes", [])}
     kept = os.path.join(place, job_directory.KEPT)
-    with contextlib.suppress(OSError):  # Each node finds out by itself, and keeps its part.
+    with contextlib.suppress(OSError):  # Each node notices this by itself, and keeps its part.
         os.makedirs(kept, 0o700, exist_ok=True)
     requests = {
         host: {

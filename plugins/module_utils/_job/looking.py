@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a launch in a job finds out before it starts, and all that a check there does. Private to the collection."""
+"""The steps of a launch in a job before its start, and all steps of a check there. Private to the collection."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Arguments = Dict[str, Any]
 
 def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full: bool) -> judgement.Judgement:
     """
-    Probe all nodes, judge and plan, and tell the plan, unless this was interrupted.
+    Probe all nodes, judge and plan, and report the plan, unless this was interrupted.
 
     Args:
-        in_full: Whether to probe also what this launch does not need.
+        in_full: Whether to also probe what this launch does not need.
     """
     asked = launch_request.probe(arguments, write=True, in_full=in_full)
     seen = conductor.probe(hosts, {**asked, "chdir": _directory(arguments)})
@@ -45,7 +45,7 @@ def judged(conductor: Conductor, arguments: Arguments, hosts: List[str], in_full
 
 
 def _directory(arguments: Arguments) -> Optional[str]:
-    """Return where nodes look for the script; those that get code have no copy of it yet."""
+    """Return the directory in which nodes look for the script; nodes that get code have no copy of it yet."""
     code, chdir = arguments.get("code"), arguments["chdir"]
     if not code:
         return chdir and str(chdir)
@@ -58,10 +58,11 @@ def _silent(found: judgement.Judgement, arguments: Arguments) -> Dict[str, List[
 
 def check(conductor: Conductor, arguments: Arguments, hosts: List[str], missing: List[Problem]) -> Dict[str, Any]:
     """
-    Do what a launch would before its start, prove it, and return the table of all checks, and all problems.
+    Perform the steps of a launch before its start, prove the plan, and return the table of all checks, and all
+    problems.
 
     Args:
-        missing: Why nodes did not dial in; then nothing is asked of the others.
+        missing: Why nodes did not dial in; then the others are not probed.
     """
     if missing:
         names = {entry["host"] for entry in missing}

@@ -2,7 +2,7 @@
 """
 Run one of our programs from shared storage: ``madctl_job.py MODULE WORDS…``, such as ``_job.conduct``.
 
-The modules are beside it, and get the names that they have everywhere else. Private to the collection.
+The modules are beside this file, and get the names that they have everywhere else. Private to the collection.
 """
 
 import importlib

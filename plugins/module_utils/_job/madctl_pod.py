@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Become the first process of a pod: unpack our programs, which are beside this file, and start the one for pods.
+Run as the first process of a pod: unpack our programs, which are beside this file, and start the one for pods.
 
 Private to the collection.
 """
@@ -14,7 +14,7 @@ PARCEL, LAUNCHER, PROGRAM = "programs.zip", "madctl_job.py", "_job.pod"
 
 
 def main() -> None:
-    """Unpack, and execute it instead of this process."""
+    """Unpack the programs, and replace this process by the one for pods."""
     place = tempfile.mkdtemp(prefix="madctl-")
     with zipfile.ZipFile(os.path.join(os.path.dirname(os.path.abspath(__file__)), PARCEL)) as parcel:
         parcel.extractall(place)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Be the first process of a pod: start its agent, and in the first pod the conductor; reap all processes; end last.
+Run as the first process of a pod: start its agent, and in the first pod the conductor; reap all processes; end last.
 
-Ends with 0 wherever that is in order, also if the run has failed: when one pod of a job fails, the cluster deletes
-those that still run, with their logs. Only the first pod ends with the exit code of the run, and after the others.
+Ends with 0 unless the pod itself fails, even if the run has failed: when one pod of a job fails, the cluster deletes
+those that are still running, with their logs. Only the first pod ends with the exit code of the run, after all others.
 Private to the collection.
 
     this ─┬─ agent      dials in to the first pod, and starts there what the conductor wants
@@ -26,9 +26,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_code, pod_printer, pod_site, site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
 
-# For the agent of the first pod to reach the conductor beside it.
+# For the agent of the first pod to reach the conductor in the same pod.
 _OWN_SECONDS = 30.0
-# For the agent after the conductor, and for the printer after both.
+# For the agent to end after the conductor, and for the printer to end after both.
 _AGENT_SECONDS, _PRINTER_SECONDS = 60.0, 15.0
 _RESULT = "result.lines"
 _SIGNALS = {signal.SIGTERM, signal.SIGCHLD}
@@ -57,7 +57,7 @@ class Family:
             code = end.code if isinstance(end.code, int) else 1
             if isinstance(end.code, str):
                 os.write(2, end.code.encode(errors="replace") + b"\n")
-        except Exception:  # nobody else would say why it ended
+        except Exception:  # otherwise, there would be no trace of why it ended
             traceback.print_exc()
         finally:
             sys.stdout.flush()
@@ -65,11 +65,11 @@ class Family:
             os._exit(code)
 
     def code(self, pid: int) -> Optional[int]:
-        """Return the exit code of a child as a shell has it; None while it runs."""
+        """Return the exit code of a child as a shell reports it; None while it runs."""
         return self._codes.get(pid)
 
     def wait(self, pid: int, seconds: Optional[float] = None) -> Optional[int]:
-        """Wait for a child, reap all others, and obey signals; None if it still runs after that time."""
+        """Wait for a child, reap all others, and obey signals; None if it is still running after that time."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             self._reap()
@@ -78,7 +78,7 @@ class Family:
             self._signal(1.0 if deadline is None else min(1.0, max(0.0, deadline - time.monotonic())))
 
     def linger(self, seconds: float) -> None:
-        """Reap, and obey signals, for that time; a signal to end ends it."""
+        """Reap children and obey signals for that time; a signal to end ends the wait."""
         is_over = []
         self.on_term = lambda: is_over.append(True)
         deadline = time.monotonic() + seconds
@@ -108,7 +108,7 @@ def _index() -> int:
 
 
 def _own_address() -> str:
-    """Return this pod's address: what comes in by another one would say something else about its network."""
+    """Return this pod's address: connections to another one would show something else about its network."""
     with contextlib.suppress(OSError):
         return str(socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)[0][4][0])
     return "127.0.0.1"
@@ -118,20 +118,20 @@ def _agent(known: pod_site.About, index: int) -> None:
     """Dial in to the first pod, whose name may not be known for a while."""
     where = "%s.%s" % (pods.host_name(known.job, 0), known.service) if index else _own_address()
     key = os.path.join(pods.SECRETS, pods.KEY)
-    # In the first pod the conductor listens soon, or never.
+    # In the first pod, the conductor listens soon or never.
     seconds = known.agents_seconds if index else _OWN_SECONDS
     dial_in.serve((where, known.port), key, index, pods.host(index), seconds)
 
 
 def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:
-    """Conduct, and leave the result in a file, and a verdict where the cluster keeps it."""
+    """Conduct the run, and leave the result in a file, and a verdict where the cluster keeps it."""
     conducted: Optional[work.Work] = None
     try:
         conducted = work.Work(pod_site.PodSite(known, write))
         result: Dict[str, Any] = conducted.run()
     except site.SiteError as error:
         result = work.failed([codes.problem("NODE_NOT_READY", pods.host(0), str(error))])
-    except Exception as error:  # noqa: BLE001  whoever follows must learn of it
+    except Exception as error:  # noqa: BLE001  followers must learn of it
         result = work.broken(error, "see the log of the first pod")
     began = conducted.began if conducted else None
     own = conducted.ended(pods.host(0)) if conducted else None
@@ -142,7 +142,7 @@ def _conduct(known: pod_site.About, write: pod_site.Write, kept: str) -> None:
 
 
 def main() -> None:
-    """Run all of this pod, and end as the run requires."""
+    """Run everything in this pod, and end as the run requires."""
     os.umask(0o077)
     index = _index()
     try:
@@ -172,7 +172,7 @@ def main() -> None:
     leader = agent if conductor is None else conductor
 
     def on_term() -> None:
-        # Its process id may belong to another one after its end.
+        # Its process id may belong to another process after its end.
         if family.code(leader) is None:
             _end(leader, conductor is None)
 
@@ -189,7 +189,7 @@ def main() -> None:
 
 
 def _tell(kept: str, write: pod_site.Write) -> None:
-    """Print the result as the last lines of the log: followers have all of the output then."""
+    """Print the result as the last lines of the log: by then, followers have all of the output."""
     with contextlib.suppress(OSError), open(kept, "rb") as stream:
         for line in stream:
             write(line)
@@ -199,8 +199,8 @@ def _end(pid: int, is_agent: bool) -> None:
     """
     Pass on the cluster's order to end.
 
-    The conductor ends the run on all nodes. Where there is none, the supervisors of this node end its part; the agent
-    itself continues, so that the conductor learns of it.
+    The conductor ends the run on all nodes. In a pod without a conductor, the supervisors end their part of the run;
+    the agent itself continues, so that the conductor learns about it.
     """
     for each in dial_in.children(pid) if is_agent else [pid]:
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a tree of the code that was sent to a pod, of which its parts are files there. Private to the collection."""
+"""Build the tree of code that was sent to a pod, whose parts are files in it. Private to the collection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync import stor
 
 
 def base() -> str:
-    """Return the directory that the tree is kept in, not that of runs, of which an image may have files."""
+    """Return the directory that keeps the tree; it is not that of runs, which may have files from the image."""
     return run_directory.base(os.geteuid()) + "-code"
 
 
 def unpack(code: Mapping[str, Any], directory: str = pods.CODE) -> None:
     """
-    Store the tree, from what this process gets as its standard input for that.
+    Store the tree, which this process reads from its standard input.
 
     Raises:
         SiteError: If that fails.

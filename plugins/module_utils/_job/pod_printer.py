@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Print what the ranks of this pod print, from the logs that their supervisor keeps, as the log of the pod.
+Print the output of this pod's ranks, from the logs that their supervisor keeps, as the log of the pod.
 
-A process of its own: neither a supervisor nor a rank waits for whoever takes the output. Private to the collection.
+It is a separate process, so that neither a supervisor nor a rank waits for the reader of the output. Private to the
+collection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Write = Callable[[bytes], None]
 
 
 class Printer:
-    """Prints the runs of one pod, which follow each other where ranks are restarted."""
+    """Prints the runs of one pod, which follow each other if ranks are restarted."""
 
     def __init__(self, base: str, run_id: str, write: Write, record: Callable[[Dict[str, Any]], None]) -> None:
         """
@@ -34,7 +35,7 @@ class Printer:
 
         Args:
             base: The directory of runs.
-            run_id: The id of the first run; that of a restart has a number in addition.
+            run_id: The id of the first run; those of restarts have a number appended.
             write: Takes whole lines, at most 4,096 bytes at a time.
             record: Gets how each run ended on this node.
         """
@@ -43,9 +44,9 @@ class Printer:
         self._done: Set[str] = set()
 
     def run(self) -> None:
-        """Print until standard input ends, and all that is there by then."""
+        """Print until standard input ends, including all output that exists by then."""
         while True:
-            # Before the last look: what was there at the end is printed.
+            # Read before the last look at the logs, so that all output up to the end is printed.
             is_over = bool(select.select([0], [], [], _LOOK_SECONDS)[0])
             for name in self._fresh():
                 self._done.add(name)
@@ -58,7 +59,7 @@ class Printer:
         tail = log_tail.Tail({**request, "follow": True}, self._take)
         tail.run()
         if not tail.ended:
-            # The end of standard input, too, ended it, and what came with that is still there.
+            # The end of standard input also ends it, and the data that came with that is still there.
             log_tail.Tail({**request, "follow": False, "offsets": tail.offsets, "seq": tail.seq}, self._take).run()
 
     def _fresh(self) -> List[str]:
@@ -72,7 +73,7 @@ class Printer:
         return os.path.exists(os.path.join(self._base, name, run_directory.EVENTS))
 
     def _take(self, frame: bytes) -> None:
-        """Take one frame; the job can write into its directory as well, and so says nothing of how long one is."""
+        """Take one frame; the job can write into its directory as well, so its lengths are not trusted."""
         line, _, payload = frame.partition(b"\n")
         header = wire.parse_or_none(line) or {}
         known = events.TOLD_BY_NODES.get(header.get("event", ""))
@@ -97,7 +98,7 @@ class Printer:
 
 
 def to_all(*descriptors: int) -> Write:
-    """Return what writes to all of these; a copy that cannot be written costs only itself."""
+    """Return a function that writes to all of these; if a copy cannot be written, only that copy suffers."""
 
     def write(data: bytes) -> None:
         for number, descriptor in enumerate(descriptors):
@@ -113,7 +114,7 @@ def to_all(*descriptors: int) -> Write:
 
 
 def copy_of(directory: Optional[str], name: str) -> List[int]:
-    """Open a file on a volume that gets the same lines; none where that is not wanted, or not possible."""
+    """Open a file on a volume that gets the same lines; None if that is not wanted or not possible."""
     if not directory:
         return []
     try:
@@ -127,12 +128,12 @@ def copy_of(directory: Optional[str], name: str) -> List[int]:
 
 
 def leave_word(about: Dict[str, Any], path: str = pods.TERMINATION_LOG) -> None:
-    """Write what the cluster keeps of a pod after its end."""
+    """Write the message that the cluster keeps after the end of a pod."""
     leave_text(json.dumps(about), path)
 
 
 def leave_text(text: str, path: str = pods.TERMINATION_LOG) -> None:
-    """Write a text there instead."""
+    """Write a text to the file of that message."""
     data = text.encode(errors="replace")
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job of Kubernetes as the conductor in its first pod sees it. Private to the collection."""
+"""A Kubernetes job as the conductor in its first pod sees it. Private to the collection."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 
 _MOST_BYTES = 1 << 24
 _TURN_SECONDS = 0.2
-# The state is shown when it changes, and at least this often: whoever asks looks at the last half minute.
+# The state is printed when it changes, and at least this often: status queries read the last half minute.
 _SHOW_SECONDS = 10.0
 _ORDERS = {"stop": wire.STOP, "kill": wire.KILL}
 _ORDER = re.compile(r'^%s="(\w{1,8})"$' % re.escape(pods.ORDER), re.MULTILINE)
@@ -59,7 +59,7 @@ Write = Callable[[bytes], Any]
 
 
 class About(NamedTuple):
-    """What ``pod.json`` says: the job, its number of pods, the port of the conductor, where output is kept as well."""
+    """The content of ``pod.json``: the job, its number of pods, the conductor's port, where else output is kept."""
 
     job: str
     service: str
@@ -71,7 +71,7 @@ class About(NamedTuple):
 
 def about(directory: str = pods.PROGRAMS) -> About:
     """
-    Read what a pod has to know before anything else.
+    Read what a pod needs to know first.
 
     Raises:
         SiteError: If it cannot be read.
@@ -102,19 +102,19 @@ def _read(path: str, shape: Shape) -> Dict[str, Any]:
 
 
 class PodStory(site.Story):
-    """Tells events in the log of this pod; every pod prints its own output."""
+    """Prints events in the log of this pod; every pod prints its own output."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
-        """Tell one event."""
+        """Print one event."""
         if not payload and event["event"] != events.SKIPPED:
             say(self._write, pod_log.EVENT, event)
 
 
 def say(write: Write, label: str, said: Mapping[str, Any]) -> None:
-    """Print one object as a line of the conductor's own."""
+    """Print one object as a line of the conductor."""
     for line in pod_log.lines(label, json.dumps(said).encode() + b"\n"):
         write(line)
 
@@ -134,7 +134,7 @@ class Pods(site.Arrivals):
 
 
 class PodSite(site.Site):
-    """A job of Kubernetes."""
+    """A Kubernetes job."""
 
     order_seconds = 1.0
     ends_parts = True
@@ -161,7 +161,7 @@ class PodSite(site.Site):
         self._shown_at = 0.0
 
     def arguments(self, filled: site.Arguments) -> site.Arguments:
-        """Return the arguments with what the image decides where the user does not."""
+        """Return the arguments, completed by what the image decides if the user does not."""
         return {
             **filled,
             "run_dir": run_directory.base(os.geteuid()),
@@ -170,12 +170,12 @@ class PodSite(site.Site):
         }
 
     def story(self, log_cap: int) -> site.Story:
-        """Begin to tell events."""
+        """Begin to print events."""
         del log_cap
         return PodStory(self._write)
 
     def show(self, stage: str, shown: Mapping[str, Any]) -> None:
-        """Print the state of the run, where that is news."""
+        """Print the state of the run if it is news."""
         nodes = shown["nodes"].values()
         joined = sum(node["joined"] for node in nodes)
         states: Dict[str, int] = {}
@@ -207,7 +207,7 @@ class PodSite(site.Site):
             raise site.SiteError(message) from error
 
     def arrivals(self, door: Door) -> site.Arrivals:
-        """Return what waits for the pods."""
+        """Return the object that waits for the pods."""
         return Pods(door)
 
 
@@ -215,7 +215,7 @@ def verdict(
     result: Mapping[str, Any], began: Optional[float], own: Optional[Mapping[str, Any]] = None
 ) -> Dict[str, Any]:
     """
-    Return what is left of a run when its pods' logs are gone, short enough for a termination message.
+    Return what remains known of a run when its pods' logs are gone, short enough for a termination message.
 
     Args:
         own: How the part of the first pod ended, if it began.
@@ -244,7 +244,7 @@ def verdict(
 
 
 def _short(said: str) -> str:
-    """Cut a text to so many bytes of JSON, where a character may take twelve."""
+    """Cut a text to this many bytes of JSON, in which a character may take twelve."""
     said = cut(said, _MESSAGE)
     while len(json.dumps(said)) > _MESSAGE:
         said = said[: len(said) * _MESSAGE // len(json.dumps(said))]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What each node of a run does, as the run's events tell it, in the words of ``_runs.run_state``.
+The state of each node of a run, according to the run's events, in the words of ``_runs.run_state``.
 
 Pure; private to the collection.
 """
@@ -17,7 +17,7 @@ _KEPT = ("outcome", "exit_code", "signal", "stopped", "reason")
 
 
 class Progress:
-    """Counts and remembers, event by event."""
+    """Counts and records, event by event."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

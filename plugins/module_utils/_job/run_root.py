@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where the directories of runs in jobs are, if the user does not say: at home, if all machines of the site see that.
+The default place of directories of runs in jobs: the home directory, if all machines of the site see it.
 
-What proves it are the agents of the job, which have to read a key there. Private to the collection.
+The agents of the job prove that: they have to read a key there. Private to the collection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import moun
 
 # Below the home directory.
 USUAL = ".madctl/runs"
-# Home directories of clusters are on these. Others may be shared as well, but nobody need guess that.
+# Home directories of clusters are on these types. Others may also be shared, but there is no need to guess.
 _NETWORK_TYPES = """
 nfs nfs4 lustre gpfs mmfs beegfs ceph fuse.ceph wekafs panfs pvfs2 orangefs glusterfs fuse.glusterfs afs cifs smb3
 gfs2 ocfs2 fuse.juicefs fuse.moosefs fuse.daos
@@ -23,23 +23,23 @@ gfs2 ocfs2 fuse.juicefs fuse.moosefs fuse.daos
 
 
 class Storage(NamedTuple):
-    """The storage of a path: where it is mounted, and the type of its file system; empty if that is unknown."""
+    """The storage of a path: where it is mounted, and the type of its file system; empty if unknown."""
 
     point: str
     fstype: str
 
     @property
     def is_network(self) -> bool:
-        """Whether other machines see it, too, as far as its type tells."""
+        """Whether other machines see it, too, as far as its type shows."""
         return self.fstype in _NETWORK_TYPES.split()
 
 
 def storage(path: str, mountinfo: Optional[str] = None) -> Storage:
     """
-    Return the storage that holds a path, or will hold it.
+    Return the storage that a path is on, or will be on.
 
     Args:
-        mountinfo: What the kernel says is mounted; by default it is asked.
+        mountinfo: The kernel's list of mounts; by default it is read.
     """
     with contextlib.suppress(OSError):
         os.stat(path)  # This makes autofs mount it.

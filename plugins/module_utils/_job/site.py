@@ -19,18 +19,18 @@ Result = Dict[str, Any]
 
 
 class SiteError(ValueError):
-    """Nothing can be conducted here; the message says why."""
+    """No run can be conducted here; the message says why."""
 
 
 class Story:
-    """Where the events and the output of a run go."""
+    """Receives the events and the output of a run."""
 
-    # What could not be kept of them.
+    # The events and output that could not be kept.
     trouble: Optional[Problem] = None
 
     @property
     def whole(self) -> Set[Tuple[str, str]]:
-        """Host and name of each log of which all is kept."""
+        """Host and name of each log that is kept completely."""
         return set()
 
     def tell(self, event: Dict[str, Any], payload: bytes) -> None:
@@ -38,7 +38,7 @@ class Story:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Have all of it kept."""
+        """Finish: have all of it kept."""
 
 
 class Arrivals:
@@ -66,15 +66,15 @@ class Site:
     # What to do: ``arguments``, ``agents_seconds``, perhaps ``only``.
     given: Dict[str, Any]
     python: str
-    # How often orders are looked for, in seconds.
+    # How often to look for orders, in seconds.
     order_seconds: float
-    # Whether the scheduler may end a node's part and tell only that node.
+    # Whether the scheduler may end a node's part and notify only that node.
     ends_parts = False
-    # A directory for the newest sample of each node, if nodes cannot be asked from outside.
+    # A directory for the latest sample of each node, if nodes cannot be queried from outside.
     samples: Optional[str] = None
 
     def arguments(self, filled: Arguments) -> Arguments:
-        """Return the arguments of the launch as they are on these nodes."""
+        """Return the arguments of the launch for these nodes."""
         return filled
 
     def story(self, log_cap: int) -> Story:
@@ -94,12 +94,12 @@ class Site:
         """Keep the plan of a restart for those who do not read the whole story."""
 
     def order(self) -> Optional[bytes]:
-        """Return the order of the user, as it goes over a channel; None if there is none."""
+        """Return the user's order, as it is sent over a channel; None if there is none."""
         raise NotImplementedError
 
     def door(self, loop: Loop) -> Door:
         """
-        Listen where nodes may dial.
+        Listen at an address that nodes can dial.
 
         Raises:
             SiteError: If that is not possible.
@@ -107,11 +107,11 @@ class Site:
         raise NotImplementedError
 
     def arrivals(self, door: Door) -> Arrivals:
-        """Return what waits for the agents of all nodes."""
+        """Return the object that waits for the agents of all nodes."""
         raise NotImplementedError
 
     def grace(self, seconds: float, has_models: bool) -> float:
-        """Return how long ranks may take to end, which is less than what the scheduler gives the whole job."""
+        """Return how long ranks may take to end, which is less than the time that the scheduler gives the whole job."""
         del has_models
         return seconds
 
@@ -119,12 +119,12 @@ class Site:
         self, agents: Agents, base: str, result: Result, story: Story, is_ended: bool
     ) -> Optional[Dict[str, Any]]:
         """
-        Have nodes keep what is worth it, and remove their part of the run.
+        Have nodes save the files worth keeping, and remove their part of the run.
 
         Args:
             base: The directory of runs on nodes.
             is_ended: Whether the scheduler is about to kill.
 
         Returns:
-            ``run_dir`` and ``why`` by host, where a part is still on its node; None where parts end with their node.
+            ``run_dir`` and ``why`` by host, for parts that are still on their node; None if parts end with their node.
         """

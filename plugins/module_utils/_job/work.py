@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Conduct a launch inside of a scheduler's job, whichever the scheduler is; it is known as a ``Site``.
+Conduct a launch inside a scheduler's job; any scheduler is represented by a ``Site``.
 
     request ──► agents dial in ──► probe ──► plan ──► prove, arm ──► go ──► follow ──► result
 
-From the moment at which all agents have dialled in, all is as in a launch over any other way. Private to the
+Once all agents have dialled in, everything works as in a launch over any other way. Private to the
 collection.
 """
 
@@ -65,7 +65,7 @@ class Work:
 
     @property
     def began(self) -> Optional[float]:
-        """When ranks were started first, in seconds since the epoch."""
+        """When ranks were first started, in seconds since the epoch."""
         began: Optional[float] = self._progress.shown()["began"]
         return began
 
@@ -77,7 +77,7 @@ class Work:
     # -- orders ---------------------------------------------------------------------------------
 
     def _listen(self, conductor: Conductor) -> None:
-        """Obey signals of the scheduler, and orders of the user."""
+        """Obey signals of the scheduler and orders of the user."""
         self._conductor = conductor
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
@@ -88,7 +88,7 @@ class Work:
 
         def on_signal() -> None:
             numbers = os.read(wake, 64)
-            # The scheduler may send two at once: a second one is not an order to kill.
+            # The scheduler may send two at the same time: the second one is not an order to kill.
             if signal.SIGTERM in numbers and not self._is_ended:
                 self._is_ended = True
                 if not conductor.interrupted:
@@ -114,17 +114,17 @@ class Work:
             self._conductor.orders.kill()
 
     def _look_again(self) -> None:
-        """Look for orders by ourselves: a bell may have been missed, or there is none."""
+        """Look for orders without being signalled: a bell may have been missed, or there is none."""
         self._look()
         self._loop.after(self._site.order_seconds, self._look_again)
 
     def _beat(self) -> None:
-        """Show that this is alive, for those who cannot ask."""
+        """Show that this is alive, for those who cannot query it."""
         self._show()
         self._loop.after(job_directory.BEAT_SECONDS, self._beat)
 
     def _show_soon(self) -> None:
-        """Show what an event has changed, with all that others change in a moment."""
+        """Show what an event has changed, together with all other changes of the next moment."""
         if not self._is_due:
             self._is_due = True
             self._loop.after(_SHOW_SECONDS, self._show)
@@ -139,7 +139,7 @@ class Work:
         self._show()
 
     def _kept(self, event: Dict[str, Any]) -> Dict[str, Any]:
-        """Keep the plan of a restart; return what may be told of it."""
+        """Keep the plan of a restart; return the event without secrets."""
         if event["event"] != events.RESTART:
             return event
         plan = {**plan_text.outline(event["plan"]), "restarts": event["attempt"]}
@@ -148,7 +148,7 @@ class Work:
         return {**event, "plan": plan}
 
     def _end_with(self, event: Dict[str, Any]) -> None:
-        """End a run of which the scheduler has ended one node's part, and told nobody else."""
+        """End a run if the scheduler has ended one node's part and notified only that node."""
         conductor = self._conductor
         was_told = event.get("stopped") and event.get("reason") == run_directory.Reason.STOPPED
         if was_told and conductor is not None and not conductor.orders.stopping:
@@ -163,7 +163,7 @@ class Work:
         Run the job, from the arrival of agents to the result.
 
         Raises:
-            SiteError: If agents cannot dial in here.
+            SiteError: If agents cannot dial in.
         """
         site, given = self._site, self._site.given
         parsed, problems = validation.parsed(given["arguments"])
@@ -177,7 +177,7 @@ class Work:
             if self._site.ends_parts and event["event"] == events.EXIT:
                 self._loop.after(0.0, lambda: self._end_with(event))
             if not payload:
-                # Who reads the story later knows when: what a node says has its time, what we found out has not.
+                # Later readers of the story need times: events of nodes have their own, our findings do not.
                 event = {"at": round(time.time(), 3), **event}
                 self._show_soon()
             story.tell(event, payload)
@@ -213,7 +213,7 @@ class Work:
         return result if problems else self._launch(conductor, agents, arguments)
 
     def _by_scheduler(self, result: Result) -> Result:
-        """Say whether the scheduler ended the job: it tells the ranks first, and us a moment later."""
+        """Report whether the scheduler ended the job: it notifies the ranks first, and us a moment later."""
         if attempt.may_be_ended(result) and self._order is None:
             self._loop.until(lambda: self._is_ended or self._site.ends_parts, _TELL_SECONDS)
             result = {**result, **(failed([_ENDED]) if self._is_ended else {}), "restarts": result["restarts"]}
@@ -227,21 +227,21 @@ class Work:
             return failed([conductor.interrupted or _ENDED])
         if judged.plan is None:
             found = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
-            # As an action reports it: ``checks`` says that nothing was started.
+            # As an action reports it: ``checks`` means that nothing was started.
             return {**failed(found), "checks": {}, "warning_list": judged.warnings}
         self._enter("running")
         result = conductor.start(self._bounded(judged.plan), {**_given(arguments), "samples": self._site.samples})
         return {**result, "error": None if conductor.is_over else _error(agents, result)}
 
     def _bounded(self, plan: Plan) -> Plan:
-        """Have ranks end before the scheduler kills them and us."""
+        """Make ranks end before the scheduler kills them and us."""
         has_models = runners.job_of(plan["shape"], plan["runner"]).has_models
         plan["grace"] = min(plan["grace"], max(1.0, self._site.grace(plan["grace"], has_models)))
         return plan
 
 
 def any_address() -> str:
-    """Return the address that stands for all of this machine."""
+    """Return the address that stands for all addresses of this machine."""
     import socket
 
     return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  who dials has to know the key
@@ -262,12 +262,12 @@ def _error(agents: Agents, result: Result) -> Optional[str]:
 
 
 def failed(problems: List[codes.Problem]) -> Result:
-    """Return the result of a run that did not come to its start."""
+    """Return the result of a run that failed before its start."""
     return {"problems": problems, "exit_code": int(codes.exit_code(problems)), "detached": False, "restarts": []}
 
 
 def broken(error: Exception, remedy: str) -> Result:
-    """Print an error of our own, and return the result that tells of it."""
+    """Print an error of our own, and return a result that reports it."""
     import traceback
 
     traceback.print_exc()

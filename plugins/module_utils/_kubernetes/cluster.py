@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One namespace of a cluster, as the ``kubernetes`` package reaches it: the only file that imports that.
+One namespace of a cluster, accessed through the ``kubernetes`` package; no other file imports that package.
 
-Objects are plain dictionaries, as the server writes them: models of the package would refuse what a newer server sends.
+Objects are plain dictionaries, as the server writes them: the package's models would refuse data of newer servers.
 Private to the collection.
 """
 
@@ -42,15 +42,15 @@ class Listed(NamedTuple):
 
 
 class Expired(Exception):  # noqa: N818  an answer of the server, not an error of ours
-    """The server has forgotten where a watch was: list again."""
+    """The server no longer knows the version from which a watch should continue: list again."""
 
 
 class Stream:
-    """The lines of an answer that continues."""
+    """The lines of an answer that arrives piece by piece."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
-        # A line without its newline, so far: what passes a stream on may have ended in the middle of one.
+        # The current line, still without its newline: a proxy may end the stream in the middle of one.
         self.rest = b""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -71,7 +71,7 @@ class Stream:
             raise _unreachable(error) from error
 
     def close(self) -> None:
-        """End it, also while another thread waits for a line."""
+        """End it, even while another thread waits for a line."""
         with contextlib.suppress(Exception):
             self._response.shutdown()
         with contextlib.suppress(Exception):
@@ -93,7 +93,7 @@ def require() -> Any:
 
 
 def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str, str]:
-    """Return a client, the name of its context, and the namespace that this names."""
+    """Return a client, the name of its context, and the namespace of that context."""
     config = kubernetes.config
     try:
         if not kubeconfig and not context and "KUBERNETES_SERVICE_HOST" in os.environ and not _has_kubeconfig():
@@ -109,7 +109,7 @@ def _settings(kubernetes: Any, kubeconfig: str, context: str) -> Tuple[Any, str,
         return client, str((chosen or {}).get("name") or ""), str(space or "")
     except Refused:
         raise
-    except Exception as error:  # The package raises many kinds, also for a malformed file.
+    except Exception as error:  # The package raises many kinds of errors, also for a malformed file.
         said = " ".join(str(error).split())[:_MESSAGE] or type(error).__name__
         remedy = "name one with --kubeconfig PATH, and a --context in it"
         raise Refused("SCHEDULER_MISSING", "no usable kubeconfig: %s" % said, remedy) from error
@@ -124,7 +124,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: str = "", context: str = "", namespace: str = "") -> None:
         """
-        Prepare to ask; nothing is asked yet.
+        Prepare; the server is not contacted yet.
 
         Args:
             kubeconfig: The path of a kubeconfig; empty for the usual one.
@@ -132,18 +132,18 @@ class Cluster:
             namespace: A namespace; empty for that of the context.
 
         Raises:
-            Refused: If there is no package, or no kubeconfig that can be used.
+            Refused: If the package is missing, or there is no usable kubeconfig.
         """
         kubernetes = require()
-        # The current context of a kubeconfig changes; this is the one that it was.
+        # The current context of a kubeconfig may change; this is the one in use.
         client, self.context, usual = _settings(kubernetes, kubeconfig, context)
-        client.configuration.retries = False  # The caller knows whether to ask again.
+        client.configuration.retries = False  # The caller knows whether to retry.
         self.namespace = namespace or usual or "default"
         self._core, self._batch = kubernetes.client.CoreV1Api(client), kubernetes.client.BatchV1Api(client)
         self._error = kubernetes.client.exceptions.ApiException
 
     def _ask(self, verb: str, kind: str, *given: Any, seconds: float = ANSWER_SECONDS, **named: Any) -> Any:
-        """Ask the server, and return its answer unread."""
+        """Query the server, and return its unparsed answer."""
         api = self._batch if kind == JOB else self._core
         plural = "pod_log" if verb == "read" and "container" in named else _PLURAL[kind]
         method = getattr(api, "%s_namespaced_%s" % (verb, plural))
@@ -157,7 +157,7 @@ class Cluster:
             raise _unreachable(error) from error
 
     def _refused(self, error: Any) -> Refused:
-        """Return the server's own sentence."""
+        """Return the server's own message."""
         body = error.body if isinstance(error.body, (bytes, str)) else b""
         found = wire.parse_or_none(body) or {}
         said = str(found.get("message") or error.reason or "the server gave no reason")
@@ -182,13 +182,13 @@ class Cluster:
         Create an object.
 
         Raises:
-            Refused: If the server refuses it, or is not reached; here as everywhere below.
+            Refused: If the server refuses it, or cannot be reached; the same holds for all methods below.
         """
         how: Dict[str, Any] = {"field_validation": "Strict", **({"dry_run": "All"} if dry_run else {})}
         return self._object(self._ask("create", manifest["kind"], self.namespace, manifest, **how))
 
     def get(self, kind: str, name: str) -> Optional[Dict[str, Any]]:
-        """Return an object; None if there is none of that name."""
+        """Return an object; None if there is none with that name."""
         try:
             return self._object(self._ask("read", kind, name, self.namespace))
         except Refused as refused:
@@ -197,7 +197,7 @@ class Cluster:
             raise
 
     def list(self, kind: str, selector: str, seconds: float = ANSWER_SECONDS) -> Listed:
-        """Return the objects that have some labels."""
+        """Return the objects that have certain labels."""
         found = self._object(self._ask("list", kind, self.namespace, label_selector=selector, seconds=seconds))
         return Listed(_items(found), version(found))
 
@@ -211,7 +211,7 @@ class Cluster:
         Return a stream of changes since a version of the list.
 
         Raises:
-            Expired: If the server has forgotten that version.
+            Expired: If the server no longer knows that version.
         """
         seconds = math.ceil(STREAM_SECONDS)
         how = {"watch": True, "timeout_seconds": seconds, "allow_watch_bookmarks": True, "resource_version": version}
@@ -235,13 +235,13 @@ class Cluster:
         return Stream(self._ask("read", POD, pod, self.namespace, seconds=STREAM_SECONDS, **how))
 
     def annotate(self, pod: str, name: str, value: str) -> None:
-        """Write an annotation of a pod of a job, which always has some."""
+        """Write an annotation of a pod of a job, which always has some already."""
         path = "/metadata/annotations/" + name.replace("~", "~0").replace("/", "~1")
         patch = [{"op": "add", "path": path, "value": value}]
         self._object(self._ask("patch", POD, pod, self.namespace, patch))
 
     def delete(self, kind: str, name: str) -> bool:
-        """Delete an object, a job with its pods before itself; return whether there was one."""
+        """Delete an object, in the case of a job its pods first; return whether it existed."""
         try:
             self._object(self._ask("delete", kind, name, self.namespace, propagation_policy="Foreground"))
         except Refused as refused:
@@ -252,7 +252,7 @@ class Cluster:
 
 
 def version(found: Dict[str, Any]) -> str:
-    """Return the version of an object or of a list; empty where it has none."""
+    """Return the version of an object or of a list; empty if it has none."""
     meta = found.get("metadata")
     return str(meta.get("resourceVersion") or "") if isinstance(meta, dict) else ""
 
@@ -264,7 +264,7 @@ def _items(found: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 def change(line: bytes) -> Tuple[str, Dict[str, Any]]:
     """
-    Read one line of a watch.
+    Parse one line of a watch.
 
     Returns:
         ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``, and the object.
@@ -286,7 +286,7 @@ def change(line: bytes) -> Tuple[str, Dict[str, Any]]:
 
 
 def _unreachable(error: Exception) -> Refused:
-    """Say in one line why the server was not reached."""
+    """Describe in one line why the server could not be reached."""
     if isinstance(error, Refused):
         return error
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what kubernetes.core says of objects that it was to create. Pure; private to the collection."""
+"""Interpret what kubernetes.core reports about objects that it was to create. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common import wire
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
-# It writes the answer of the server as Python writes bytes.
+# It formats the server's answer as Python formats bytes.
 _ANSWER = re.compile(r"(b(['\"])\{.*\}\2|\{.*\})", re.DOTALL)
 _SILENT = re.compile(r"Max retries exceeded|Connection (?:refused|reset|aborted)|timed out|Remote end closed", re.I)
 _MESSAGE = 600  # characters
@@ -38,7 +38,7 @@ def refusal(said: str) -> Problem:
 
 
 def is_ours(said: str) -> bool:
-    """Return whether what there is of the run was created by this attempt: otherwise another one is about to."""
+    """Return whether this attempt created the existing objects of the run; otherwise another one is creating it."""
     return "Failed to patch" not in said
 
 
@@ -47,7 +47,7 @@ def _line(text: str) -> str:
 
 
 def _answer(said: str) -> Optional[Mapping[str, Any]]:
-    """Return the Status of the server in a message; None where there is none."""
+    """Return the server's Status from a message; None if it has none."""
     found = _ANSWER.search(said)
     if found is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pod needs of our programs: what it starts, and a parcel with all the rest. Private to the collection."""
+"""Our programs for a pod: the one that it starts, and a parcel with all others. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._job import deliv
 from ansible_collections.madctl.multinode.plugins.module_utils._node import own_sources
 
 _BOOT = "_job.madctl_pod"
-# The earliest time that the format knows: the same programs are the same bytes.
+# The earliest time in the zip format, so that the same programs give the same bytes.
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 
 def pod_program() -> str:
-    """Return the text of what a pod starts."""
+    """Return the text of the program that a pod starts."""
     return own_sources.text(_BOOT)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Draft a run, or a check, from the parsed arguments of a launch: what it would put into a cluster.
+Draft the objects of a run, or of a check, from the parsed arguments of a launch.
 
-Nothing here asks the cluster. Private to the collection.
+No code here contacts the cluster. Private to the collection.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def draft(
     Draft a run.
 
     Args:
-        only: What the pods do instead of a launch.
-        usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
-        named: How the user calls a row of the table of options.
+        only: What the pods do instead of launching.
+        usual_port: The default port of the rendezvous, with which the arguments are filled if the user chose none.
+        named: Returns the user's name for a row of the table of options.
         code: The code that its pods get.
 
     Raises:
@@ -82,17 +82,17 @@ def code(about: Dict[str, Any], diff: bytes, warnings: List[Problem], data: byte
     Return the code that pods get, in parts.
 
     Args:
-        about: What is told of it.
+        about: Its description for reports.
         diff: Its difference to its commit.
-        warnings: What does not arrive.
-        data: What pods get.
+        warnings: What will be missing on pods.
+        data: The bytes that pods get.
     """
     parts = tuple(data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES))
     return parcels.Code(about, diff, warnings, parts)
 
 
 def problems(drafted: Draft, named: limits.Named = validation.as_variable) -> List[Problem]:
-    """Find what a cluster would refuse, its size included."""
+    """Find what a cluster would refuse, including objects that are too large."""
     return limits.problems(drafted.asked, named) or limits.sizes(drafted.objects(), named)
 
 
@@ -104,7 +104,7 @@ def _too_large(code: parcels.Code, called: str) -> Refused:
 
 
 def _script(asked: Arguments, called: str) -> Tuple[str, Tuple[str, bytes]]:
-    """Read the script; return its path as it was typed, and its name and bytes."""
+    """Read the script; return its path as it was typed, its name and its bytes."""
     path = kubernetes_words.script(asked.get("work") or [], asked["shape"])
     if path is None:
         raise Refused("USAGE", "%s needs a script that Python or a shell runs" % called, "write: train.py")

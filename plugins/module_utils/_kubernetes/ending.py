@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-End a run in a cluster with proof, find the latest one, and remove those that ended long ago.
+End a run in a cluster with proof, find the latest run, and remove those that ended long ago.
 
 Private to the collection.
 """
@@ -21,9 +21,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.stand
 
 _OURS = "%s=%s" % (names.MANAGER_LABEL, names.MANAGER)
 _LOOK_SECONDS = 0.3
-# After the ranks' time to end: for the order to reach the pod, for records, and for the end of the pods.
+# On top of the ranks' time to end: for the order to reach the pod, for records, and for the end of the pods.
 _MORE_SECONDS, _DELETE_SECONDS = 90.0, 120.0
-# For all of that where ranks get no time.
+# For all of that if ranks get no time to end.
 _FORCED_SECONDS = 20.0
 
 
@@ -50,7 +50,7 @@ class Old(NamedTuple):
 
 
 def latest(cluster: Cluster) -> Optional[str]:
-    """Return the id of the run whose job was created last; None where there is none."""
+    """Return the id of the run whose job was created last; None if there is none."""
     found = cluster.list(clusters.JOB, _OURS).items
     return max(map(_created, found))[1] if found else None
 
@@ -65,7 +65,7 @@ def _run_id(job: Dict[str, Any]) -> str:
 
 
 def left(found: Standing) -> Optional[str]:
-    """Return what of a run still runs, for all the cluster knows; None once all of it has ended."""
+    """Return which parts of a run are still running according to the cluster; None once all have ended."""
     alive = [pod for pod in found.pods if state.container(pod).state != "terminated"]
     if alive:
         where = state.node(alive[0])
@@ -76,17 +76,17 @@ def left(found: Standing) -> Optional[str]:
 
 def stop(cluster: Cluster, run_id: str, force: bool = False) -> Ended:
     """
-    Stop a run in order, and delete what does not end.
+    Stop a run gracefully, and delete what does not end.
 
     Args:
-        force: Whether to have its processes killed instead.
+        force: Whether to kill its processes instead.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     found = standing.of(cluster, run_id)
     if found.job is None and not found.pods:
-        # What the cluster does not delete with a job may be left of it.
+        # Objects that the cluster does not delete with a job may be left of it.
         return Ended(orders.delete(cluster, run_id), had_ended=True, deleted=True)
     begun = bool(found.first_pod)
     if left(found) is None:
@@ -105,7 +105,7 @@ def remove(cluster: Cluster, run_id: str) -> Ended:
     Delete all objects of a run, and wait until they are gone.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     changed = orders.delete(cluster, run_id)
     if _wait(cluster, run_id, lambda seen: seen.job is None and not seen.pods, _DELETE_SECONDS):
@@ -119,13 +119,13 @@ def _tell(cluster: Cluster, run_id: str, pod: str, order: str) -> None:
     try:
         orders.tell(cluster, pod, order)
     except Refused as refused:
-        # Its pod may have ended this moment; what the cluster then says is looked at.
+        # Its pod may have ended just now; then the cluster's state decides.
         if refused.is_unreachable or left(standing.of(cluster, run_id)) is not None:
             raise
 
 
 def _wait(cluster: Cluster, run_id: str, is_reached: Callable[[Standing], bool], seconds: float) -> bool:
-    """Look, ever more seldom, whether something is reached; a server that does not answer is asked again."""
+    """Check, at growing intervals, whether a state is reached; retry a server that does not answer."""
     deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
     while True:
         try:
@@ -142,10 +142,10 @@ def _wait(cluster: Cluster, run_id: str, is_reached: Callable[[Standing], bool],
 
 def old(cluster: Cluster, seconds: float) -> List[Old]:
     """
-    Return the runs that ended longer ago than that, the oldest first.
+    Return the runs that ended longer ago than ``seconds``, the oldest first.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     jobs = [job for job in cluster.list(clusters.JOB, _OURS).items if state.is_over(job)]
     found = [Old(_run_id(job), standing.finished(job) or 0.0) for job in jobs]
@@ -158,10 +158,10 @@ def would(cluster: Cluster, run_id: str, removes: bool) -> bool:
     Return whether ending a run would change anything.
 
     Args:
-        removes: Whether its objects are to go, too.
+        removes: Whether its objects are also removed.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     found = standing.of(cluster, run_id)
     if found.job is not None or found.pods:

@@ -4,8 +4,8 @@ Follow a run in a cluster: its job and pods by two watches, its output and event
 
     job, pods, lines ──► one queue ──► events, in the order in which they arrive ──► the result
 
-The result is the one that the conductor printed; without it, what the cluster keeps of the first pod, or says of the
-job. Private to the collection.
+The result is the one that the conductor printed; without it, what the cluster keeps of the first pod, or reports about
+the job. Private to the collection.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_r
 _TURN_SECONDS = 0.2
 # After the result, for the last lines of all pods; after the end of the job, for what explains it.
 _DRAIN_SECONDS, _LATE_SECONDS = 15.0, 4.0
-# How long the server may be away before anything of the run is known.
+# How long the server may be unreachable before anything is known about the run.
 _AWAY_SECONDS = 60.0
-# Events say why a job has no pods; they are asked for seldom.
+# Events explain why a job has no pods; they are requested rarely.
 _EVENTS_SECONDS = 10.0
 
 Result = Dict[str, Any]
@@ -36,16 +36,16 @@ Frame = wire.Frame
 
 
 class Listener(NamedTuple):
-    """Who follows: gets frames, and what the run waits for."""
+    """The follower: gets frames, and what the run waits for."""
 
     frames: Callable[[List[Frame]], None]
     told: Callable[[str], None]
-    # Called once, when all was read that was there at first.
+    # Called once, when all existing output was read.
     caught_up: Callable[[], None]
 
 
 class _Pod:
-    """One pod that was seen, and the reader of its log."""
+    """One known pod, and the reader of its log."""
 
     def __init__(self, found: Dict[str, Any]) -> None:
         number = state.index(found) or 0
@@ -56,19 +56,19 @@ class _Pod:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more comes from it; the result is the last line of the first pod."""
+        """Whether it will send nothing more; the result is the last line of the first pod."""
         return self.has_log_ended or self.log is None or self.reader.result is not None
 
 
 class Following:
-    """Follows one run to its end, or, without ``follow``, reads what there is; a context manager."""
+    """Follows one run to its end, or, without ``follow``, reads the existing output; a context manager."""
 
     def __init__(self, cluster: Cluster, run_id: str, listener: Listener, follow: bool = True) -> None:
         """
         Prepare.
 
         Args:
-            follow: Whether to wait for more.
+            follow: Whether to wait for more output.
         """
         self._cluster, self._run_id, self._listener, self._follow = cluster, run_id, listener, follow
         self._queue: streams.Queue = queue.Queue()
@@ -102,25 +102,25 @@ class Following:
 
     @property
     def pods(self) -> List[Dict[str, Any]]:
-        """All pods of the latest start of the job that were seen, by number."""
+        """All known pods of the latest start of the job, by number."""
         return sorted((pod.found for pod in self._pods.values()), key=lambda found: state.index(found) or 0)
 
     @property
     def has_begun(self) -> bool:
-        """Whether the first pod has run, so that the run can be told to end in order."""
+        """Whether the first pod has run, so that the run can be told to end gracefully."""
         return any(state.index(pod) == 0 and state.container(pod).state != "waiting" for pod in self._living())
 
     @property
     def first_pod(self) -> str:
-        """The name of the first pod, if it is there."""
+        """The name of the first pod, if it exists."""
         return next((state.name(pod) for pod in self._living() if state.index(pod) == 0), "")
 
     def standing(self) -> state.Standing:
-        """Return how far the job has come."""
+        """Return how far the job has got."""
         return state.standing(self._job, self._living(), self._events)
 
     def _living(self) -> List[Dict[str, Any]]:
-        """Return the pods that are there."""
+        """Return the pods that exist."""
         return [pod.found for pod in self._pods.values() if not pod.is_gone]
 
     def _leader(self) -> Optional[Reader]:
@@ -130,10 +130,11 @@ class Following:
 
     def turn(self) -> Optional[Result]:
         """
-        Take what has arrived, or wait a moment for it; return the result once the run is over.
+        Process what has arrived, or wait a moment for it; return the result once the run is over.
 
         Raises:
-            Refused: If the server refuses what is needed, for good; without ``follow`` also if it is not reached.
+            Refused: If the server permanently refuses a needed request; without ``follow`` also if it cannot be
+                reached.
         """
         try:
             news = self._queue.get(timeout=_TURN_SECONDS)
@@ -150,7 +151,7 @@ class Following:
         return self._ended()
 
     def _give_up(self) -> None:
-        """Raise what keeps the end of the run from being learned; who does not wait for that has little patience."""
+        """Raise the reason why the end of the run cannot be learned; a mere reader has little patience."""
         found = self._refused
         if self._silent_at and not (self._follow and len(self._listed) == len(self._watches)):
             seconds = _AWAY_SECONDS if self._follow else clusters.ANSWER_SECONDS
@@ -199,7 +200,7 @@ class Following:
         if pod is None:
             return
         pod.found, pod.is_gone = found, is_gone
-        # It may find room when others have ended, and still have been too late.
+        # It may find room when others have ended, and still be too late.
         self._reasons.update((one.host or "", one.reason) for one in state.reasons_of([found]))
         own = state.container(found)
         if pod.log is None and own.state != "waiting" and not is_gone:
@@ -209,7 +210,7 @@ class Following:
             pod.log.is_over.set()
 
     def _known(self, found: Dict[str, Any], is_gone: bool) -> Optional[_Pod]:
-        """Return a pod of the latest start; one of an earlier start, which a queue has ended, makes room for it."""
+        """Return a pod of the latest start; one of an earlier start, which a queue has ended, is replaced by it."""
         uid, number = state.uid(found), state.index(found)
         if uid in self._pods or uid in self._past or number is None:
             return self._pods.get(uid)
@@ -235,7 +236,7 @@ class Following:
             self._listener.told(text)
 
     def _tell(self) -> None:
-        """Tell what the run waits for, until its own conductor does."""
+        """Report what the run waits for, until its own conductor does."""
         if self._silent is not None or self._job is None or not self._follow:
             return
         now = time.monotonic()
@@ -253,7 +254,7 @@ class Following:
     def _ended(self) -> Optional[Result]:
         leader = self._leader()
         if leader and leader.result and leader.result.get("by_scheduler") and state.is_suspended(self._job):
-            # A queue has taken its nodes, and starts it again with other pods.
+            # A queue has taken its nodes, and will start it again with other pods.
             leader.result = self._result_at = None
         now = time.monotonic()
         if leader and leader.result is not None:
@@ -275,19 +276,19 @@ class Following:
         return word.of_cluster(self._job, self.pods)
 
     def _is_over(self) -> bool:
-        """Return whether the job is over; where it is gone, its pods may run on."""
+        """Return whether the job is over; if it is gone, its pods may still be running."""
         left = state.alive(self._living()) if self._job is None else []
         return state.is_over(self._job) and all(map(state.is_deleted, left))
 
     def _grace(self) -> float:
-        """Return how long pods may still print: who deletes a job does not wait for them."""
+        """Return how long pods may still print: deleting a job does not wait for them."""
         return max(map(state.grace, state.alive(self._living())), default=0.0)
 
     def _is_drained(self) -> bool:
         return all(pod.is_done for pod in self._pods.values())
 
     def _explained(self, result: Result, now: float) -> Optional[Result]:
-        """Say why the cluster ended a run that only knows that it did."""
+        """Explain why the cluster ended a run that only knows that it did."""
         if not result.get("by_scheduler"):
             return word.explained(result, self._reasons)
         found = state.disruption(self.pods)

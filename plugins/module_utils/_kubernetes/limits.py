@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What the server of a cluster would refuse, and what no pod could have: found here, before anything is created.
+Find what the server of a cluster would refuse, and what no pod could have, before anything is created.
 
-Reasons are the server's own where it has one. Pure; private to the collection.
+Reasons are the server's own if it gives one. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 
 
 class Rule(NamedTuple):
-    """What one argument, or each entry of a list, has to be."""
+    """The rule for one argument, or for each entry of a list."""
 
     name: str
     reason: Callable[[str], Reason]
@@ -43,7 +43,7 @@ def problems(asked: Arguments, named: Named = validation.as_variable) -> List[Pr
 
     Args:
         asked: Parsed arguments, by the names of the table of options.
-        named: How the user calls a row of that table.
+        named: Returns the user's name for a row of that table.
     """
     found = [*_missing(asked, named)]
     for rule in _RULES:
@@ -53,7 +53,7 @@ def problems(asked: Arguments, named: Named = validation.as_variable) -> List[Pr
             if reason:
                 said = "%s %r: %s" % (named(BY_NAME[rule.name]), str(one), reason)
                 found.append(_usage(said, "write it as in %s" % rule.example))
-    # What does not fit by itself is compared with nothing.
+    # A value that is invalid by itself is not compared with others.
     return found or [*_contradictions(asked, named)]
 
 
@@ -190,7 +190,7 @@ def _of_run_root(asked: Arguments, named: Named, places: Sequence[str]) -> Itera
 
 
 def _of_name(run_id: str, nodes: int, named: Named) -> Iterator[Problem]:
-    """Refuse the ID of a run where the name of the last pod would be no DNS label, as its host name is one."""
+    """Refuse the ID of a run with which the host name of the last pod would not be a DNS label."""
     reason = values.label("%s-%d" % (names.name(run_id), nodes - 1))
     if reason:
         message = "%s %r: will not able to create pod with invalid DNS label: %s"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a run puts into a cluster: a Secret, a ConfigMap, a headless Service and an Indexed Job, all of one name.
+The objects of a run in a cluster: a Secret, a ConfigMap, a headless Service and an Indexed Job, all with one name.
 
-Every pod of the Job has an agent as its first process; the one of index 0 also conducts the run. Pure, and the same for
-the same input; private to the collection.
+Every pod of the Job has an agent as its first process; the one of index 0 also conducts the run. Pure and
+deterministic; private to the collection.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ Manifest = Dict[str, Any]
 _MANAGED = {names.MANAGER_LABEL: names.MANAGER}
 # How long agents may take from the start of the first pod: others may still have to pull the image.
 _AGENTS_SECONDS = 300
-# After the ranks had their grace: kill, records, and the verdict of the first pod.
+# After the ranks' grace: for killing, records, and the verdict of the first pod.
 _ENDING_SECONDS = 35
-# The deadline of the Job is a net below the clock of the run.
+# The deadline of the Job is a safety net for the run's own time limit.
 _DEADLINE_SECONDS = 60
 _PORTS = range(20000, 30000)
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def port(run_id: str, master_port: Any = None) -> int:
-    """Return the port of the first pod that agents dial, which is not that of the rendezvous."""
-    # On the network of the nodes, two runs may share one.
+    """Return the port of the first pod that agents dial, which is not the port of the rendezvous."""
+    # On the host network, two runs may share a node.
     place = int(hashlib.sha256(run_id.encode()).hexdigest(), 16) % len(_PORTS)
     found = _PORTS[place]
     return found if str(found) != str(master_port) else _PORTS[place - 1]
 
 
 def agents_seconds(asked: Arguments) -> float:
-    """Return how long pods may take to start after the first one, which keeps its GPUs that long for nothing."""
+    """Return how long pods may take to start after the first one, whose GPUs are idle in the meantime."""
     return float(asked.get("start_timeout") or _AGENTS_SECONDS)
 
 
@@ -52,13 +52,13 @@ def objects(asked: Arguments, parcel: Parcel, with_secret: bool = True) -> List[
     """
     Return the objects of a run in the order in which they are created.
 
-    With ``k8s_run_as_user`` its pods pass the Pod Security level restricted, otherwise baseline, where the image may
-    run as root and keeps what root can do there. On the network of the nodes they pass neither. An image whose own user
-    is not root needs ``k8s_run_as_user``, because nobody else could read the key.
+    With ``k8s_run_as_user`` its pods pass the Pod Security level restricted, otherwise baseline, in which the image may
+    run as root and keeps root's capabilities. On the host network they pass neither. An image whose own user is not
+    root needs ``k8s_run_as_user``, because no other user could read the key.
 
     Args:
         asked: The parsed arguments of the launch, by the names of the table of options.
-        with_secret: Whether the Secret is among them.
+        with_secret: Whether to include the Secret.
     """
     secret = [_secret(asked, parcel)] if with_secret else []
     code = [_part(asked, parcel, number) for number in range(len(_parts(parcel)))]
@@ -131,9 +131,9 @@ def _job(asked: Arguments, parcel: Parcel) -> Manifest:
     spec: Manifest = {"completionMode": "Indexed", "completions": asked["nnodes"], "parallelism": asked["nnodes"]}
     if asked.get("k8s_queue"):
         job["metadata"]["labels"][_QUEUE_LABEL] = asked["k8s_queue"]
-        # Kueue's webhook would do so; without one, what was to wait for its turn must not start.
+        # Kueue's webhook would do so; without it, a job that should wait for its turn must not start.
         spec["suspend"] = True
-    # A pod that replaced another one would find no rendezvous.
+    # A pod that replaced another one would not find a rendezvous.
     spec.update(backoffLimit=0, podFailurePolicy={"rules": _failure_rules()})
     if deadline:
         spec["activeDeadlineSeconds"] = deadline
@@ -143,7 +143,7 @@ def _job(asked: Arguments, parcel: Parcel) -> Manifest:
 
 
 def _failure_rules() -> List[Manifest]:
-    """Return rules that change nothing without a back-off limit, but name in the Job the pod that failed, and why."""
+    """Return rules that change nothing without a back-off limit, but make the Job name the pod that failed, and why."""
     return [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "FailJob", "onExitCodes": {"containerName": names.CONTAINER, "operator": "NotIn", "values": [0]}},
@@ -163,7 +163,7 @@ def _deadline(asked: Arguments) -> Optional[int]:
 
 
 def _template(asked: Arguments, parcel: Parcel) -> Manifest:
-    # A sidecar would live longer than the agent beside it, and come between ranks.
+    # A sidecar would outlive the agent beside it, and get between ranks.
     apart = {"sidecar.istio.io/inject": "false"}
     volumes, mounts = pod_volumes.of(asked, parcel)
     policy = {"imagePullPolicy": asked["k8s_image_pull_policy"]} if asked.get("k8s_image_pull_policy") else {}
@@ -192,10 +192,10 @@ def _template(asked: Arguments, parcel: Parcel) -> Manifest:
 
 
 def _placement(asked: Arguments) -> Manifest:
-    """Return where pods may run, and on which network."""
+    """Return where pods may run and on which network."""
     found: Manifest = {}
     if asked.get("k8s_host_network"):
-        # Otherwise the name of the first pod would be looked up where only the names of nodes are known.
+        # Otherwise the name of the first pod would be resolved where only the names of nodes are known.
         found.update(hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet")
     if asked.get("k8s_scheduler_name"):
         found["schedulerName"] = asked["k8s_scheduler_name"]
@@ -219,7 +219,7 @@ def _toleration(one: kubernetes_words.Toleration) -> Manifest:
 
 
 def _identity(asked: Arguments) -> Manifest:
-    """Return who a pod is: for the image registry, for the cluster, and to the kernel."""
+    """Return the identity of a pod: for the image registry, for the cluster, and for the kernel."""
     found: Manifest = {}
     if asked.get("k8s_image_pull_secrets"):
         found["imagePullSecrets"] = [{"name": one} for one in asked["k8s_image_pull_secrets"]]
@@ -231,7 +231,7 @@ def _identity(asked: Arguments) -> Manifest:
             "runAsNonRoot": True,
             "runAsUser": user,
             "fsGroup": user,
-            # Files of a large volume are not visited where its top already belongs to the group.
+            # Files of a large volume are not visited if its top directory already belongs to the group.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         }
@@ -239,14 +239,14 @@ def _identity(asked: Arguments) -> Manifest:
 
 
 def _container_rights(asked: Arguments) -> Manifest:
-    """Return what only a user other than root can do without."""
+    """Return the restrictions that only a user other than root can work with."""
     if not asked.get("k8s_run_as_user"):
         return {}
     return {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
 
 
 def _resources(asked: Arguments) -> Manifest:
-    """Return what each pod has, the same as request and as limit."""
+    """Return the resources of each pod, the same as request and as limit."""
     found = {short: asked["k8s_" + short] for short in ("cpu", "memory") if asked.get("k8s_" + short)}
     if asked.get("k8s_gpus_per_node"):
         found[asked["k8s_gpu_resource"]] = str(asked["k8s_gpus_per_node"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run in a cluster, and obey its follower: stop it in order, kill it, or give it up if it cannot start.
+Follow a run in a cluster, and obey its follower: stop it gracefully, kill it, or give it up if it cannot start.
 
 Private to the collection.
 """
@@ -37,9 +37,9 @@ class Obeying:
         Prepare.
 
         Args:
-            told: Gets what keeps an order from being carried out.
-            stuck_seconds: How long a pod may be in a state that no time cures before the run is given up; None for
-                no limit.
+            told: Gets the reason why an order cannot be carried out.
+            stuck_seconds: How long a pod may be in a state that waiting does not fix before the run is given up; None
+                for no limit.
         """
         self._cluster, self._run_id, self._following, self._told = cluster, run_id, following, told
         self._stuck_seconds = stuck_seconds
@@ -50,16 +50,16 @@ class Obeying:
 
     def turn(self) -> Optional[Result]:
         """
-        Take what has arrived, and carry out a new order; return the result once the run is over.
+        Process what has arrived, and carry out a new order; return the result once the run is over.
 
         Raises:
-            Refused: If the server refuses what is needed, for good.
+            Refused: If the server permanently refuses a needed request.
         """
         result = self._following.turn()
         return self._obey() or self._give_up() if result is None else self._interrupted(result)
 
     def _obey(self) -> Optional[Result]:
-        """Carry out a new order: a run that has not begun is deleted, one that runs is told."""
+        """Carry out a new order: delete a run that has not begun, and tell a running one."""
         if self.order in (None, self._obeyed) or time.monotonic() < self._again_at:
             return None
         assert self.order is not None
@@ -71,7 +71,7 @@ class Obeying:
             orders.delete(self._cluster, self._run_id)
         except Refused as refused:
             if not refused.is_unreachable:
-                # The run continues; who ordered it may detach.
+                # The run continues; the user may detach.
                 self._obeyed = self.order
                 self._told("%s; the run cannot be stopped" % refused.problem["message"])
                 return None
@@ -81,7 +81,7 @@ class Obeying:
         return word.failed(codes.problem("INTERRUPTED", None, "interrupted; the job was deleted before it began"))
 
     def _interrupted(self, result: Result) -> Result:
-        """Say that it was an order that stopped the run."""
+        """Record in the result that an order stopped the run."""
         found = result.get("problems") or []
         if self._obeyed is None or not found or found[0]["code"] != "RUN_STOPPED":
             return result
@@ -105,7 +105,7 @@ class Obeying:
 
 
 def place(asked: Dict[str, Any]) -> Tuple[str, str, str]:
-    """Return the kubeconfig, the context and the namespace that arguments ask for; each may be empty."""
+    """Return the kubeconfig, the context and the namespace in arguments; each may be empty."""
     kubeconfig, context, namespace = (
         str(asked.get("k8s_" + name) or "") for name in ("kubeconfig", "context", "namespace")
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Create what a run needs in a cluster, tell it to end, and remove it. Private to the collection."""
+"""Create the objects of a run in a cluster, tell it to end, and remove it. Private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 
-# The job last, as its pods need the others, and first, as nothing may miss them while it ends.
+# The job is created last, because its pods need the others, and deleted first, because its end must not miss them.
 _OTHERS = (clusters.SERVICE, clusters.CONFIG_MAP, clusters.SECRET)
 
 
@@ -20,7 +20,7 @@ def create(cluster: Cluster, objects: Sequence[Dict[str, Any]], dry_run: bool = 
     Create all objects of a run; if one is refused, none is left.
 
     Raises:
-        Refused: If one is refused.
+        Refused: If the server refuses one.
     """
     made: List[Dict[str, Any]] = []
     try:
@@ -28,7 +28,7 @@ def create(cluster: Cluster, objects: Sequence[Dict[str, Any]], dry_run: bool = 
             made.append(one)
             cluster.create(one, dry_run)
     except Refused as refused:
-        # One that was not answered may have been created.
+        # A request without an answer may have created it.
         undone = made if refused.is_unreachable else made[:-1]
         for one in reversed(undone if not dry_run else []):
             with contextlib.suppress(Refused):
@@ -38,10 +38,10 @@ def create(cluster: Cluster, objects: Sequence[Dict[str, Any]], dry_run: bool = 
 
 def tell(cluster: Cluster, pod: str, order: str) -> None:
     """
-    Tell the conductor of a run, in its first pod, to ``stop`` it in order, or to ``kill`` it.
+    Tell the conductor of a run, in its first pod, to ``stop`` it gracefully, or to ``kill`` it.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     cluster.annotate(pod, names.ORDER, order)
 
@@ -63,7 +63,7 @@ def delete(cluster: Cluster, run_id: str) -> bool:
 
 
 def events(cluster: Cluster, name: str) -> List[Dict[str, Any]]:
-    """Return the events about an object, for display only; none where they cannot be read."""
+    """Return the events about an object, for display only; none if they cannot be read."""
     with contextlib.suppress(Refused):
         return cluster.events(name)
     return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is sent to the pods of a run. Data; private to the collection."""
+"""The data that is sent to the pods of a run. Private to the collection."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SCRIPT = "script"
 
 class Code(NamedTuple):
     """
-    The code that is sent: what its conductor has to know of it, and its parts, which pods put together.
+    The code that is sent: what its conductor has to know about it, and its parts, which pods put together.
 
-    ``diff`` and ``warnings`` stay here.
+    ``diff`` and ``warnings`` stay on this machine.
     """
 
     about: Dict[str, Any]
@@ -24,7 +24,7 @@ class Code(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What is sent to the pods of a run."""
+    """The data that is sent to the pods of a run."""
 
     run_id: str
     key: bytes

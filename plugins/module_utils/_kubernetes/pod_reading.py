@@ -2,7 +2,8 @@
 """
 Read the log of a pod, line by line, as events of its run.
 
-What a pod prints is as hostile as its job: whatever is not what we print is dropped. Pure; private to the collection.
+The output of a pod is as untrusted as its job: lines that our programs do not print are dropped. Pure; private to the
+collection.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _RESULT = fields(
 
 
 class Stamp(NamedTuple):
-    """When a line was printed: seconds since the epoch, and nanoseconds. A node may write its times in any zone."""
+    """When a line was printed: seconds since the epoch, and nanoseconds. A node may write times in any zone."""
 
     second: int
     nanoseconds: int
@@ -59,7 +60,7 @@ class Stamp(NamedTuple):
 
 
 def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
-    """Split a line into when it was printed and what; None for one without a time."""
+    """Split a line into its time and its text; None for one without a time."""
     found = _STAMP.match(line)
     if found is None or line[found.end() : found.end() + 1] not in (b" ", b""):
         return None, line
@@ -71,7 +72,7 @@ def stamped(line: bytes) -> Tuple[Optional[Stamp], bytes]:
 
 @functools.lru_cache(maxsize=64)
 def _second(written: bytes, zone: bytes) -> Optional[int]:
-    """Return seconds since the epoch; None for anything that is not a time. Many lines have the same."""
+    """Return seconds since the epoch; None for anything that is not a time. Many lines share a second."""
     try:
         at = datetime.strptime((written + zone.replace(b"Z", b"+00:00")).decode(), "%Y-%m-%dT%H:%M:%S%z")
     except (ValueError, OverflowError):
@@ -87,15 +88,15 @@ class Reader:
         Prepare.
 
         Args:
-            host: What the run calls the pod.
-            leads: Whether the conductor is in it; no other pod says anything about the whole run.
+            host: The run's name for the pod.
+            leads: Whether it has the conductor; no other pod reports about the whole run.
         """
         self._host, self._leads = host, leads
         self._sizes: Dict[str, int] = {}
         self._parts: Dict[str, bytearray] = {}
         self.state: Dict[str, Any] = {}
         self.result: Optional[Dict[str, Any]] = None
-        # The last line that is not ours: what a program says that could not even begin.
+        # The last line that is not ours: the message of a program that could not even begin.
         self.stray = ""
 
     def take(self, at: Optional[Stamp], line: bytes) -> Iterator[wire.Frame]:
@@ -117,7 +118,7 @@ class Reader:
         return {"event": events.LOG, **where, **({} if at is None else {"time": at.epoch})}, piece.data
 
     def _said(self, piece: pod_log.Piece) -> Iterator[wire.Frame]:
-        """Put the parts of an object together, and take it."""
+        """Join the parts of an object, and take it."""
         parts = self._parts.setdefault(piece.label, bytearray())
         # One that is too long is cut, and so is not an object.
         parts += piece.data[: max(0, _MOST_BYTES - len(parts))]
@@ -135,12 +136,12 @@ class Reader:
 
 
 def is_result(found: Dict[str, Any]) -> bool:
-    """Return whether it is the result of a run: without a problem it succeeded, with one it did not."""
+    """Return whether it is the result of a run: without problems if it succeeded, with problems if it failed."""
     return _RESULT(found) and bool(found["problems"]) == bool(found["exit_code"])
 
 
 def is_event(found: Dict[str, Any]) -> bool:
-    """Return whether it is an event that a conductor tells, with valid fields."""
+    """Return whether it is an event that a conductor sends, with valid fields."""
     kind, host = found.get("event"), found.get("host", "")
     if not isinstance(kind, str) or not isinstance(host, str) or kind in (events.LOG, events.SKIPPED):
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volumes of a pod: our programs, key, orders, code; memory; those of the user. Private to the collection."""
+"""The volumes of a pod: our programs, key, orders, code; memory; the user's volumes. Private to the collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHM = "/dev/shm"
 
 
 def of(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]]:
-    """Return the volumes of a pod, and where its container sees them."""
+    """Return the volumes of a pod, and where its container mounts them."""
     called = names.name(parcel.run_id)
     paths = {
         **{key: key for key in (names.BOOT, names.ABOUT, names.PARCEL)},
@@ -25,7 +25,7 @@ def of(asked: Arguments, parcel: Parcel) -> Tuple[List[Manifest], List[Manifest]
     memory = {"medium": "Memory", **({"sizeLimit": asked["k8s_shm_size"]} if asked.get("k8s_shm_size") else {})}
     annotations = {"path": names.ANNOTATIONS, "fieldRef": {"fieldPath": "metadata.annotations"}}
     items = [{"key": key, "path": path} for key, path in paths.items()]
-    # Of a user other than root, only the group may read it.
+    # A user other than root can read it only by its group.
     mode = 0o440 if asked.get("k8s_run_as_user") else 0o400
     volumes: List[Manifest] = [
         {"name": "programs", "configMap": {"name": called, "items": items}},

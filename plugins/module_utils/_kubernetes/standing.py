@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run in a cluster, found out with a few questions. Private to the collection."""
+"""The state of a run in a cluster, determined with a few requests. Private to the collection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
     """
     The state of a run: the fields of a verdict, see ``_follow.verdict``, and each of its nodes by host.
 
-    ``problem`` is why it ended, ``job`` and ``pods`` are what the cluster has of it.
+    ``problem`` is why it ended, ``job`` and ``pods`` are its objects in the cluster.
     """
 
     status: str
@@ -63,7 +63,7 @@ class Standing(NamedTuple):
 
     @property
     def first_pod(self) -> str:
-        """The name of the first pod, if it is there and its container has begun; empty otherwise."""
+        """The name of the first pod, if it exists and its container has begun; empty otherwise."""
         for pod in self.pods:
             if state.index(pod) == 0 and state.container(pod).state != "waiting":
                 return state.name(pod)
@@ -75,10 +75,10 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     Determine the state of a run.
 
     Args:
-        seconds: How long the server may take for an answer.
+        seconds: How long the server may take to answer.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     selector = "%s=%s" % (names.RUN_LABEL, run_id)
     job = next(iter(cluster.list(clusters.JOB, selector, seconds).items), None)
@@ -87,7 +87,7 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     if job is None and not pods:
         return Standing("unknown", nodes=nodes)
     known = Standing("running", nodes=nodes, job=job, pods=pods)
-    # A job that is gone may have left its pods.
+    # A job that is gone may have left its pods behind.
     is_left = job is None and bool(state.alive(pods))
     if state.is_over(job) and not is_left:
         return _ended(known)
@@ -97,7 +97,7 @@ def of(cluster: Cluster, run_id: str, seconds: float = clusters.ANSWER_SECONDS) 
     reader = _lately(cluster, known.first_pod) if known.first_pod else Reader("", True)
     said = reader.state if _STATE(reader.state) else {}
     known = known._replace(began=said.get("began"), joined=said.get("joined"))
-    # The first pod ends a while after the run.
+    # The first pod ends some time after the run.
     if reader.result is not None and not reader.result.get("by_scheduler"):
         return _judged(known._replace(ended=reader.result.get("ended")), reader.result["problems"])
     return known
@@ -121,7 +121,7 @@ def _judged(known: Standing, problems: List[codes.Problem]) -> Standing:
 
 
 def finished(job: Optional[Object]) -> Optional[float]:
-    """Return when a job ended, in seconds since the epoch, as the server says it."""
+    """Return when a job ended, in seconds since the epoch, according to the server."""
     found = state.conditions(job)
     for kind in ("Complete", "Failed"):
         at, _ = stamped(str(found.get(kind, {}).get("lastTransitionTime") or "").encode())
@@ -135,7 +135,7 @@ def _node(pod: Object) -> Dict[str, Any]:
     own = state.container(pod)
     record = wire.parse_or_none(own.message) if own.state == "terminated" else None
     if state.index(pod) == 0 and record is not None:
-        # The last word of the first pod is about the whole run, and has its own part in it.
+        # The last message of the first pod is about the whole run, and contains its own part.
         record = record.get("own")
     ended = {"outcome": "exited", "exit_code": own.exit_code, "signal": None, "stopped": False}
     if record is not None and _record(record):
@@ -147,7 +147,7 @@ def _node(pod: Object) -> Dict[str, Any]:
 
 
 def _lately(cluster: Cluster, pod: str) -> Reader:
-    """Read what the conductor said lately; nothing if its pod's log cannot be read now."""
+    """Read the recent messages of the conductor; nothing if its pod's log cannot be read now."""
     reader = Reader("", True)
     with contextlib.suppress(Refused):
         for line in _bounded(cluster.log(pod, names.CONTAINER, _LOOK_BACK_SECONDS, False)):
@@ -158,10 +158,10 @@ def _lately(cluster: Cluster, pod: str) -> Reader:
 
 def plan(cluster: Cluster, pod: str) -> Optional[Dict[str, Any]]:
     """
-    Return the latest plan of a run, from the log of its first pod; None where there is none yet, or none any more.
+    Return the latest plan of a run, from the log of its first pod; None if there is none yet, or no longer.
 
     Raises:
-        Refused: If the server refuses, or is not reached.
+        Refused: If the server refuses, or cannot be reached.
     """
     reader, found = Reader("", True), None
     for line in _bounded(cluster.log(pod, names.CONTAINER, None, False)):

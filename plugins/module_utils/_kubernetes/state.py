@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a job and its pods say about a run: what it waits for, and why it ended where the run itself could not tell.
+What the objects of a job and its pods show about a run: what it waits for, and why it ended if the run could not say.
 
-Conditions are read, never counts: a job is over only when it says so. Pure; private to the collection.
+This reads conditions, never counts: a job is over only when a condition says so. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import po
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 
 Object = Dict[str, Any]
-# What a container waits for in any start; everything else is told.
+# What a container waits for in any start; everything else is reported.
 _USUAL = ("ContainerCreating", "PodInitializing")
-# What no time cures: an image that cannot be had, a container that cannot be made.
+# What waiting does not fix: an image that is not available, a container that cannot be created.
 _STUCK = (
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
@@ -38,9 +38,9 @@ class Container(NamedTuple):
 
 class Standing(NamedTuple):
     """
-    How far a job has come: ``queued``, ``starting``, ``running`` or ``ended``, and what it waits for.
+    How far a job has got: ``queued``, ``starting``, ``running`` or ``ended``, and what it waits for.
 
-    ``host`` is the pod that waits, if it is one; ``stuck`` is whether time alone does not help.
+    ``host`` is the pod that waits, if it is one; ``stuck`` is whether waiting alone does not help.
     """
 
     phase: str
@@ -51,7 +51,7 @@ class Standing(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What it waits for, in one line; empty where that is nothing unusual."""
+        """What it waits for, in one line; empty if that is nothing unusual."""
         more = " (and %d more)" % self.more if self.more else ""
         return "%s%s%s" % ("%s: " % self.host if self.host else "", self.reason, more)
 
@@ -78,12 +78,12 @@ def _holds(found: Optional[Object], kind: str) -> Optional[Object]:
 
 
 def is_over(job: Optional[Object]) -> bool:
-    """Return whether a job has ended for good, its pods included; one that is gone has."""
+    """Return whether a job has ended for good, including its pods; one that is gone has."""
     return job is None or bool(_holds(job, "Complete") or _holds(job, "Failed"))
 
 
 def is_suspended(job: Optional[Object]) -> bool:
-    """Return whether a job waits until somebody, such as a queue, releases it."""
+    """Return whether a job waits to be released, for example by a queue."""
     return _part(job, "spec", "suspend") is True
 
 
@@ -98,7 +98,7 @@ def index(pod: Object) -> Optional[int]:
 
 
 def uid(found: Object) -> str:
-    """Return what distinguishes an object from another one of its name."""
+    """Return the unique id that distinguishes an object from others with its name."""
     return str(_part(found, "metadata", "uid") or "")
 
 
@@ -108,7 +108,7 @@ def name(found: Object) -> str:
 
 
 def node(pod: Object) -> str:
-    """Return the name of the node that a pod is on; empty before it is on one."""
+    """Return the name of the node that a pod is on; empty until it is assigned to one."""
     return str(_part(pod, "spec", "nodeName") or "")
 
 
@@ -130,32 +130,32 @@ def container(pod: Object) -> Container:
 
 
 def is_deleted(pod: Object) -> bool:
-    """Return whether somebody has had a pod deleted."""
+    """Return whether a pod is being deleted."""
     return bool(_part(pod, "metadata", "deletionTimestamp"))
 
 
 def alive(pods: Iterable[Object]) -> List[Object]:
-    """Return the pods that have not ended, for all the cluster knows."""
+    """Return the pods that have not ended, according to the cluster."""
     return [pod for pod in pods if container(pod).state != "terminated"]
 
 
 def created(pod: Object) -> str:
-    """Return when a pod was made, as a text that sorts."""
+    """Return when a pod was created, as a sortable text."""
     return str(_part(pod, "metadata", "creationTimestamp") or "")
 
 
 def grace(pod: Object) -> float:
-    """Return how long a pod that is deleted may take to end, in seconds."""
+    """Return how many seconds a deleted pod may take to end."""
     found = _part(pod, "spec", "terminationGracePeriodSeconds")
     return float(min(found, _DAY_SECONDS)) if type(found) is int and found > 0 else 0.0
 
 
 def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Object] = ()) -> Standing:
     """
-    Say how far a job has come.
+    Determine how far a job has got.
 
     Args:
-        events: Those about the job, which say why it has no pods.
+        events: The events about the job, which explain why it has no pods.
     """
     if is_over(job):
         return Standing("ended")
@@ -171,7 +171,7 @@ def standing(job: Optional[Object], pods: Iterable[Object], events: Iterable[Obj
     if any(container(pod).state != "waiting" for pod in listed if index(pod) == 0) and not reasons:
         return Standing("running")
     if reasons:
-        # A pod that cannot start says more than one that has no node yet.
+        # A pod that cannot start tells more than one that has no node yet.
         first = next((found for found in reasons if found.stuck), reasons[0])
         return first._replace(more=len(reasons) - 1)
     return Standing("starting", "%d of %d pods run" % (len(listed) - len(waiting), _count(job, len(listed))))
@@ -183,7 +183,7 @@ def _count(job: Optional[Object], otherwise: int) -> int:
 
 
 def reasons_of(pods: Iterable[Object]) -> List[Standing]:
-    """Return what each pod waits for that does not run, where that is unusual."""
+    """Return, for each pod that does not run, what it waits for, if that is unusual."""
     waiting = (pod for pod in pods if container(pod).state == "waiting")
     return [found for found in map(_waits, waiting) if found.reason]
 
@@ -205,7 +205,7 @@ def _waits(pod: Object) -> Standing:
 
 
 def disruption(pods: Iterable[Object]) -> Optional[Problem]:
-    """Return what the cluster did to a pod, or lost with it; None if nothing of that kind."""
+    """Return the problem of a pod that the cluster disrupted or lost; None if there is no such pod."""
     found = [(pod, _holds(pod, "DisruptionTarget")) for pod in pods]
     targets = [(pod, condition) for pod, condition in found if condition]
     for pod, condition in targets:
@@ -230,10 +230,10 @@ def _placed(pod: Object) -> str:
 
 def ending(job: Optional[Object], pods: List[Object]) -> Problem:
     """
-    Say why a run ended that left no verdict.
+    Determine why a run without a verdict ended.
 
     Args:
-        pods: All that were seen, as they were seen last; those of a failed job may be gone.
+        pods: The last known state of all pods; those of a failed job may be gone.
     """
     if job is None:
         return problem("RUN_STOPPED", None, "the job was deleted in Kubernetes")
@@ -263,12 +263,12 @@ def ending(job: Optional[Object], pods: List[Object]) -> Problem:
 
 
 def _broken(host: str, own: Container) -> Problem:
-    """Return what became of a pod whose first process could not do its work."""
+    """Return what happened to a pod whose first process could not do its work."""
     said = _text(own.message)
     if own.reason in _NOT_STARTED:
         return problem("NODE_NOT_READY", host, "its container did not start: %s" % said, "the image needs python3")
     if said.startswith(host + ": "):
-        # It could say itself why, before there was a run.
+        # It could report the reason itself, before there was a run.
         is_denied = "Permission denied" in said
         remedy = "name the user of the image with --run-as-user UID" if is_denied else None
         return problem("NODE_NOT_READY", host, said[len(host) + 2 :], remedy)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Watch objects, and read the logs of pods, in threads that survive whatever ends a stream but the end itself.
+Watch objects, and read the logs of pods, in threads that survive every interruption of a stream.
 
-Each puts what it finds into one queue. Private to the collection.
+All threads put what they find into one queue. Private to the collection.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes impor
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster, Stream
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.pod_reading import Stamp, stamped
 
-# A queue.Queue; older versions of Python take no parameter of it.
+# A queue.Queue; in older versions of Python it takes no type parameter.
 Queue = Any
 # Between attempts; the last one repeats.
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _AGAIN_SECONDS = 0.3
-# The server counts seconds back by its own clock, in whole ones; what was read before is dropped.
+# The server counts whole seconds back by its own clock; lines that were read before are dropped.
 _OVERLAP_SECONDS = 3
 _ENDING_SECONDS = 2.0
 _NOT_YET, _GONE = 400, 404
@@ -54,25 +54,25 @@ class Line(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """What a pod has printed for a while was not kept for us."""
+    """The lines that a pod printed for a while were not kept for us."""
 
     uid: str
 
 
 class LogEnd(NamedTuple):
-    """Nothing more comes from a pod."""
+    """A pod prints nothing more."""
 
     uid: str
 
 
 class Trouble(NamedTuple):
-    """The server is not reached, for now; None when it answers again."""
+    """The server cannot be reached for now; None when it answers again."""
 
     problem: Any
 
 
 class Denied(NamedTuple):
-    """The server refuses, for good, to let objects be watched, or a log be read."""
+    """The server permanently refuses a watch, or access to a log."""
 
     problem: Any
     is_watch: bool
@@ -95,13 +95,13 @@ class _Thread:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, also while it waits for the server."""
+        """End, even while it waits for the server."""
         self._is_stopped.set()
         if self._stream is not None:
             self._stream.close()
 
     def join(self, seconds: float) -> None:
-        """Wait until it has ended, but no longer than that."""
+        """Wait until it has ended, at most that long."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
@@ -109,7 +109,7 @@ class _Thread:
         raise NotImplementedError
 
     def _guarded(self) -> None:
-        """Run; an error of our own must not leave others waiting for what never comes."""
+        """Run; an internal error must not leave others waiting forever."""
         try:
             self._run()
         except Exception as error:
@@ -118,10 +118,10 @@ class _Thread:
         self._finish()
 
     def _finish(self) -> None:
-        """Say that nothing more comes, where that is of interest."""
+        """Report that nothing more comes, if that is of interest."""
 
     def _kept(self, stream: Stream) -> Stream:
-        """Keep a stream where it can be closed from another thread."""
+        """Keep a stream where another thread can close it."""
         self._stream = stream
         if self._is_stopped.is_set():
             stream.close()
@@ -168,7 +168,7 @@ class Watch(_Thread):
                     return
 
     def _follow(self, version: str) -> None:
-        """Follow changes; a server, or what is before it, ends each stream after a while, which is not the end."""
+        """Follow changes; a server or a proxy ends each stream after a while, which is not the end of the watch."""
         while not self._is_stopped.is_set():
             began = time.monotonic()
             for line in self._kept(self._cluster.watch(self._kind, self._selector, version)):
@@ -182,9 +182,9 @@ class Watch(_Thread):
 
 class PodLog(_Thread):
     """
-    Reads the log of one pod, and continues where it was.
+    Reads the log of one pod, and continues after interruptions.
 
-    The end of a stream is not that of a log, which ends when its container has ended, and has been read after that.
+    The end of a stream is not the end of the log: a log ends once its container has ended and it was read after that.
     """
 
     def __init__(self, cluster: Cluster, put: Queue, pod: str, uid: str, follow: bool) -> None:
@@ -193,12 +193,12 @@ class PodLog(_Thread):
 
         Args:
             pod: The name of the pod.
-            uid: What distinguishes it.
-            follow: Whether to wait for more.
+            uid: Its unique id.
+            follow: Whether to wait for more lines.
         """
         super().__init__(cluster, put)
         self._pod, self._uid, self._follow = pod, uid, follow
-        # The latest time of a line, of how many lines, and when one has arrived.
+        # The latest time of a line, how many lines had that time, and when a line last arrived.
         self._last: Optional[Stamp] = None
         self._equal = 0
         self._last_at = 0.0
@@ -224,7 +224,7 @@ class PodLog(_Thread):
         self._put.put(LogEnd(self._uid))
 
     def _read(self, follow: bool, whole: bool = False) -> None:
-        """Read one stream, without what was read before."""
+        """Read one stream, without the lines that were read before."""
         since = math.ceil(time.monotonic() - self._last_at) + _OVERLAP_SECONDS
         known, left, has_known = self._last, self._equal, self._last is None
         is_part = known is not None and not whole
@@ -233,7 +233,7 @@ class PodLog(_Thread):
         for line in _lines(stream, follow):
             at, text = stamped(line)
             if at is not None and known is not None:
-                # Some runtimes give all lines that they read at once the same time.
+                # Some runtimes give all lines of one read the same time.
                 if at < known or at == known and left > 0:
                     left -= at == known
                     has_known = has_known or at == known
@@ -244,7 +244,7 @@ class PodLog(_Thread):
                     self._read(follow, whole=True)
                     return
                 if not has_known:
-                    # It is not there any more: lines after it may have gone with it.
+                    # It no longer exists: lines after it may be lost as well.
                     has_known = True
                     self._put.put(Gap(self._uid))
             self._note(at)
@@ -258,7 +258,7 @@ class PodLog(_Thread):
 
 
 def end(threads: Sequence[_Thread]) -> None:
-    """Stop threads and wait, for a while, until they are gone: Python's own end under one can abort the process."""
+    """Stop threads and wait for them for a while: Python's own shutdown with one running can abort the process."""
     for thread in threads:
         thread.stop()
     until = time.monotonic() + _ENDING_SECONDS
@@ -267,7 +267,7 @@ def end(threads: Sequence[_Thread]) -> None:
 
 
 def _lines(stream: Stream, follow: bool) -> Iterator[bytes]:
-    """Yield the lines of a stream; one that is cut is read again, unless nothing more comes."""
+    """Yield the lines of a stream; a line that is cut is read again, unless nothing more comes."""
     yield from stream
     if stream.rest and not follow:
         yield stream.rest

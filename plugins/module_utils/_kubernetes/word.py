@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result of a run that printed none: by the verdict that the cluster keeps, or by what it says itself. Private."""
+"""The result of a run that printed none: from the verdict that the cluster keeps, or from its objects. Private."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _VERDICT = fields(
 
 def verdict(pods: List[Object]) -> Optional[Dict[str, Any]]:
     """
-    Return what the first pod left as its last word; None without one that can be read.
+    Return the verdict that the first pod left as its last message; None if there is no readable one.
 
-    A process of the job can write it, too: that the run succeeded is believed only if the pod ended so.
+    A process of the job can write it, too: a success is trusted only if the pod also ended with success.
     """
     for pod in pods:
         own = state.container(pod)
@@ -65,7 +65,7 @@ def _is_sound(found: Mapping[str, Any], exit_code: Optional[int]) -> bool:
 
 
 def problem_of(found: Mapping[str, Any]) -> Optional[Problem]:
-    """Return the problem that a verdict has; None for a run that succeeded."""
+    """Return the problem in a verdict; None for a run that succeeded."""
     if "code" not in found:
         return None
     first = found["first"]
@@ -76,21 +76,21 @@ def problem_of(found: Mapping[str, Any]) -> Optional[Problem]:
 
 
 def failed(found: Problem) -> Result:
-    """Return the result of a run that has this problem, and nothing else is known."""
+    """Return the result of a run of which only this problem is known."""
     return {"detached": False, "restarts": [], "problems": [found], "exit_code": int(codes.exit_code([found]))}
 
 
 def judged(result: Mapping[str, Any], found: Problem) -> Result:
-    """Return a result with another reason."""
+    """Return a result with a different reason."""
     return {**result, **failed(found), "restarts": result.get("restarts") or []}
 
 
 def explained(result: Mapping[str, Any], said: Mapping[str, str]) -> Result:
     """
-    Return a result that says of each pod that did not start what the cluster said of it.
+    Return a result that adds, for each pod that did not start, what the cluster reported about it.
 
     Args:
-        said: Why pods waited, by what the run calls them.
+        said: Why pods waited, by the run's names for them.
     """
     problems = [
         {**entry, "message": "%s: %s" % (entry["message"], said[entry["host"]].rstrip("."))}
@@ -102,7 +102,7 @@ def explained(result: Mapping[str, Any], said: Mapping[str, str]) -> Result:
 
 
 def reason(job: Optional[Object], pods: List[Object]) -> Optional[Problem]:
-    """Return what the cluster says about a run that it ended; None if it says nothing that the run does not know."""
+    """Return why the cluster ended a run; None if it gives no reason that the run does not know."""
     found = state.ending(job, pods)
     return None if found["code"] == "SUPERVISOR_LOST" else found
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Serve one channel on a node: run functions of ours, and connect the controller with supervisors.
+Serve one channel on a node: run our functions, and connect the controller with supervisors.
 
 One Python start serves everything. A function runs in a child that is forked from this warm interpreter, with a
 deadline, so that one that hangs or crashes does not affect the others. The channel is standard input and output;
@@ -14,12 +14,11 @@ frames are those of ``wire``. From the controller:
     {"drop": N}                           end it
     {"become": true, "module", "function"}  give the channel to that function from now on
 
-and to it ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its standard
-input, a length of eight hexadecimal digits and that many bytes of JSON, and writes lines: ``N`` with news, ``A`` with
-its answer. When the channel ends, everything that was started is ended, except calls that ``finish``: these notice it
-by themselves, and may use the rest of their time. The agent follows what a call ``arms`` until the controller does, so
-that it never waits without a follower. Invalid data ends the channel.
-Private to the collection.
+and to the controller ``{"of": N} + bytes``, then ``{"of": N, "ended": STATUS}``. A call reads its arguments from its
+standard input, a length of eight hexadecimal digits and that many bytes of JSON, and writes lines: ``N`` with news,
+``A`` with its answer. When the channel ends, everything that was started is ended, except calls that ``finish``: these
+notice the end by themselves, and may use the rest of their time. The agent follows what a call ``arms`` until the
+controller does, so that it never waits without a follower. Invalid data ends the channel. Private to the collection.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 from ansible_collections.madctl.multinode.plugins.module_utils._node import agent_calls, own_sources, sessions, title
 from ansible_collections.madctl.multinode.plugins.module_utils._node.agent_calls import PIECE, Stream
 
-# How many bytes may wait for a controller, or for a function, that does not read.
+# How many bytes may be queued for a controller, or for a function, that does not read.
 OUT_MOST, IN_MOST = 1 << 20, 1 << 26
 STREAMS_MOST = 1 << 10
 _REAP_SECONDS, _LOOK_SECONDS = 0.5, 0.01
@@ -51,9 +50,9 @@ class Agent:
         self._decoder = wire.Decoder()
         self._waiting = bytearray()
         self._streams: Dict[int, Stream] = {}
-        # Children that only have to be collected, and until when they are waited for.
+        # Children that only have to be collected, and how long to wait for them.
         self._ended: Dict[int, Stream] = {}
-        # Supervisors that the controller does not follow yet, by their directories, and those that it does.
+        # Supervisors that the controller does not follow yet, by their directories, and those that it follows.
         self._armed: Dict[str, socket.socket] = {}
         self._relayed: Set[str] = set()
         self._is_open = True
@@ -62,7 +61,7 @@ class Agent:
     # -- the loop -------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Serve until the channel has ended, and every call that finishes has."""
+        """Serve until the channel has ended, and so has every call that finishes by itself."""
         while self._is_open or self._ended or any(stream.pid for stream in self._streams.values()):
             self._turn()
 
@@ -71,7 +70,7 @@ class Agent:
         by_descriptor: Dict[int, Stream] = {}
         for stream in self._streams.values():
             wanted = (0 if self._is_full else select.POLLIN) | (select.POLLOUT if stream.waiting else 0)
-            # poll reports the end of a socket even where nothing is asked for, again and again.
+            # poll reports the end of a socket even if no event is requested, again and again.
             if wanted:
                 by_descriptor[stream.link.fileno()] = stream
                 poll.register(stream.link, wanted)
@@ -212,7 +211,7 @@ class Agent:
             self._tell({"of": number, "ended": 0})
             return
         if not pid:
-            # Including the child's own other end: as long as it is held, the end of the call is not noticed.
+            # Including the child's own other end: while it is open, the end of the call is not noticed.
             held = [ours, *(stream.link for stream in self._streams.values()), *self._armed.values()]
             agent_calls.run(theirs, held, (self._in, self._out), function, bool(header.get("speaks")))
         theirs.close()
@@ -244,7 +243,7 @@ class Agent:
             self._streams[number] = Stream(number, link, None, None)
 
     def _care(self, stream: Stream, status: Optional[int]) -> None:
-        """Follow what a call armed until the controller does; connect and hang up, which disarms, where it will not."""
+        """Follow what a call armed until the controller does; otherwise connect and hang up, which disarms it."""
         directory = stream.arms
         if directory is None or directory in self._relayed or status == agent_calls.NOT_ARMED << 8:
             return

@@ -49,9 +49,9 @@ class Stream:
 
 
 def connected(directory: str) -> Optional[socket.socket]:
-    """Connect to the supervisor of a run; None where that fails."""
+    """Connect to the supervisor of a run; None if that fails."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A supervisor that does not accept must not make this agent, and all its other streams, wait.
+    # A supervisor that does not accept must not block this agent and all its other streams.
     link.setblocking(False)
     try:
         unix_sockets.attach(link, os.path.join(directory, run_directory.CONTROL_SOCKET))
@@ -63,11 +63,11 @@ def connected(directory: str) -> Optional[socket.socket]:
 
 def run(link: socket.socket, held: List[socket.socket], channel: Tuple[int, int], asked: Any, speaks: bool) -> NoReturn:
     """
-    Be the child that a function runs in.
+    Run a function, as the child process for it.
 
     Args:
-        link: What the call is read from and answered on.
-        held: Sockets of the agent that must be closed here.
+        link: The socket from which the call is read and on which it is answered.
+        held: Sockets of the agent that must be closed in the child.
         channel: The agent's own channel, likewise.
     """
     code = 0
@@ -90,7 +90,7 @@ def call(asked: Any, speaks: bool, before: bytes = b"") -> Any:
     Read arguments from standard input, call a function with them, and write and return its answer, or its error.
 
     Args:
-        before: What was already read of the input.
+        before: The part of the input that was already read.
     """
     more: List[Any] = [lambda news: write(b"N" + json.dumps(news).encode() + b"\n")] if speaks else []
     try:
@@ -117,12 +117,12 @@ def failure(error: Exception) -> Dict[str, Any]:
 
 
 def answered(answer: Any) -> bytes:
-    """Return an answer as the line that is written."""
+    """Return an answer as the line to write."""
     return b"A" + json.dumps(answer).encode() + b"\n"
 
 
 def _filled(data: bytes, count: int) -> bytes:
-    """Read standard input until there are so many bytes, with those that were already read."""
+    """Read standard input until there are this many bytes, including those that were already read."""
     while len(data) < count:
         piece = os.read(0, count - len(data))
         if not piece:

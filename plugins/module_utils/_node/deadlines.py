@@ -2,8 +2,8 @@
 """
 Call functions that may hang in child processes, all at once, each with a deadline. Private to the collection.
 
-They wait for a file server that is gone, a silent name server, a driver's tool on a broken card:
-a thread that hangs there can never be ended, a child process can be left behind.
+They may wait for a dead file server, a silent name server, or a driver's tool on a broken card: a thread that hangs
+there can never be ended, but a child process can be left behind.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def _start(function: Callable[..., Any], arguments: Tuple[Any, ...]) -> Tuple[in
         os.close(writer)
         return pid, reader
     try:
-        # A group, so that it is ended with everything it starts; the session stays the caller's, and ends with that.
+        # A group, so that it is ended with everything it starts; the session remains the caller's, and ends with the
+        # caller.
         os.setpgid(0, 0)
         os.close(reader)
         # A child that hangs in the kernel must not keep the connection open.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find madengine, and find and remove the containers that it makes; never judge. Private to the collection.
+Find madengine, and find and remove its containers; never judge. Private to the collection.
 
 A container of a run has the run's id in its environment.
 """
@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_text import reason
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, small_files
 
-RUNTIME = "docker"  # what madengine calls; podman's replacement has the same name
+RUNTIME = "docker"  # the command that madengine calls; podman's replacement has the same name
 GPU_TOOLS = ("rocm-smi", "amd-smi", "nvidia-smi")
 _SECONDS = 10.0
 _VERSION_SECONDS = 60.0  # it imports a lot before it prints its version, which takes long on a cold file system
@@ -48,15 +48,15 @@ def output(argv: List[str], seconds: float = _SECONDS, **more: Any) -> str:
 
 def look(python: Optional[str]) -> Dict[str, Any]:
     """
-    Find out what madengine would find on this node.
+    Determine what madengine would find on this node.
 
     Args:
         python: The job's Python; a madengine beside it is preferred.
 
     Returns:
-        ``program``, ``version`` (None where it is unknown), ``silent``, whether it gave no answer, why it is
-        ``broken``, ``runtime`` (its path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``,
-        and ``gpu_tool``.
+        ``program``, ``version`` (None if unknown), ``silent``, whether it gave no answer, why it is ``broken``,
+        ``runtime`` (its path), ``trouble`` with it, ``containers``: ``name``, ``created`` and ``run_id``, and
+        ``gpu_tool``.
     """
     beside = os.path.join(os.path.dirname(python), "madengine") if python else ""
     program = beside if os.access(beside, os.X_OK) else executables.which("madengine")
@@ -83,7 +83,7 @@ def look(python: Optional[str]) -> Dict[str, Any]:
 
 
 def installed(program: str) -> Optional[str]:
-    """Read the version of the distribution that a program belongs to; None where that is unclear."""
+    """Read the version of the distribution that a program belongs to; None if that is unclear."""
     pythons = interpreters(program)
     prefixes = {os.path.dirname(os.path.dirname(os.path.abspath(path))) for path in [program, *pythons]}
     inner = ("*-packages", "python3*/*-packages")
@@ -95,7 +95,7 @@ def installed(program: str) -> Optional[str]:
 
 
 def interpreters(program: str) -> List[str]:
-    """Return the Python that runs a script, as pip writes it; a long path is in its second line."""
+    """Return the Python that runs a script installed by pip, which writes a long path into the second line."""
     lines = (small_files.text(program, 2000) or "").splitlines()[:2]
     found = [re.match(r"#!\s*(/\S*python\S*)|'''exec' \"?(/[^\"]*python[^\" ]*)", line) for line in lines]
     return [match.group(1) or match.group(2) for match in found if match]
@@ -129,7 +129,7 @@ def spoken(text: str) -> Optional[str]:
 
 
 def containers() -> List[Dict[str, Any]]:
-    """Return all containers that may be madengine's, or that version 1 may take for its own, running or not."""
+    """Return all containers that may be madengine's, or that version 1 may mistake for its own, running or not."""
     names = output([RUNTIME, "ps", "--all", "--format", "{{.Names}}"]).split()
     names = [name for name in names if run_directory.CONTAINER_PREFIX in name]
     if not names:

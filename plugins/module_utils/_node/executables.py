@@ -2,8 +2,8 @@
 """
 Find and run a program on a node. Private to the collection.
 
-Importing the libraries for it takes a fifth of a probe's whole time on every node; a few short functions do not.
-Code that needs more than these uses the libraries.
+On every node, importing the libraries for this would take a fifth of the whole time of a probe; a few short functions
+avoid that. Code that needs more than these uses the libraries.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def which(name: str, path: Optional[str] = None) -> Optional[str]:
 
 
 def is_program(path: str) -> bool:
-    """Return whether a path is that of a file that this user may execute."""
+    """Return whether a path is a file that this user may execute."""
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def fault(path: str, search: Optional[str] = None) -> Optional[str]:
     """
-    Return why a file cannot be executed, or None where no reason is known.
+    Return why a file cannot be executed, or None if no reason is known.
 
     Args:
         search: The search path of the process that executes it.
@@ -46,7 +46,7 @@ def fault(path: str, search: Optional[str] = None) -> Optional[str]:
         return None  # The kernel may still be able to read it.
     if head.startswith(b"#!"):
         return _interpreter_fault(head[2:].split(b"\n")[0], search)
-    # Every other format that the kernel executes is binary.
+    # All other formats that the kernel executes are binary.
     return None if b"\0" in head else "has no #! line"
 
 
@@ -66,7 +66,7 @@ def _interpreter_fault(line: bytes, search: Optional[str]) -> Optional[str]:
 
 
 def spawn(argv: List[str], environment: Optional[Dict[str, str]] = None, output: Optional[int] = None) -> int:
-    """Start a program with nothing to read, and nowhere to print but a descriptor; return its process id."""
+    """Start a program without input, whose output goes only to a descriptor; return its process id."""
     null = os.open(os.devnull, os.O_RDWR)
     sources = (null, null if output is None else output, null)
     actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(sources)]
@@ -78,10 +78,10 @@ def spawn(argv: List[str], environment: Optional[Dict[str, str]] = None, output:
 
 def output(argv: List[str], environment: Optional[Dict[str, str]] = None) -> bytes:
     """
-    Run a program to its end and return what it prints; its errors go nowhere.
+    Run a program to its end and return its output; its stderr is discarded.
 
     Raises:
-        OSError: If it cannot be started, or ends with another exit code than 0.
+        OSError: If it cannot be started, or ends with an exit code other than 0.
     """
     reader, writer = os.pipe()
     try:

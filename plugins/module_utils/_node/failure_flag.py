@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tell the other nodes of a run that it has failed, even without a follower, through storage that all nodes share.
+Notify the other nodes of a run that it has failed, even without a follower, through storage that all nodes share.
 
 Each run has a directory on a path that was proven to be shared:
 
     PATH/.madctl-RUN/failed   empty until a node on which the run failed writes its rank to it
-    PATH/.madctl-RUN/NODE     one per node, which removes it when its part is over; the last one removes everything
+    PATH/.madctl-RUN/NODE     one per node, which removes it when its part is over; the last node removes everything
 
 The first file exists before any node reads it: opening a file that exists asks the server, while a missing file may
-be cached for a minute. Every access is made by a child that may hang without harm. Delivered beside the supervisor;
-private to the collection.
+be cached for a minute. Every access happens in a child process, which may hang without harm. Delivered beside the
+supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Beacon:
         Prepare, without touching the storage.
 
         Args:
-            helper: The name of children: they must not be taken for supervisors, whose command line they have.
+            helper: The name of child processes: they must not be mistaken for supervisors, whose command line they
+                have.
         """
         self.directory = directory(path, run_id)
         self._helper = helper
@@ -74,17 +75,17 @@ class Beacon:
             self._looking = self._child(self._look) or None
 
     def tell(self) -> None:
-        """Write that the run has failed here."""
+        """Write that the run has failed on this node."""
         self._child(self._tell)
 
     def end(self) -> None:
         """Remove this node's file, and the directory with the last one, as soon as the storage answers."""
         if self._looking is not None:
-            os.kill(self._looking, signal.SIGKILL)  # Not collected yet, so still ours.
+            os.kill(self._looking, signal.SIGKILL)  # Not collected yet, so its process id is still ours.
         self._child(partial(leave, self.directory, self._own))
 
     def ended(self, pid: int, status: int) -> bool:
-        """Note that a child ended, and return whether it found a failure."""
+        """Record that a child ended, and return whether it found a failure."""
         self.children.discard(pid)
         if pid != self._looking:
             return False
@@ -95,12 +96,12 @@ class Beacon:
         try:
             pid = os.fork()
         except OSError:
-            return 0  # The job has used up all processes; the next check may succeed.
+            return 0  # The job has exhausted the limit of processes; the next check may succeed.
         if pid:
             self.children.add(pid)
             return pid
         try:
-            # A child that hangs on a dead mount must not hold anything of ours.
+            # A child that hangs on a dead mount must not hold any of our files.
             os.setsid()
             os.chdir("/")
             ctypes.CDLL(None).prctl(PR_SET_NAME, self._helper)

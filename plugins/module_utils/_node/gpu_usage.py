@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure how much the GPUs of a node are used: by the kernel's files, otherwise by the vendors' tools, as the probe does.
+Measure the usage of a node's GPUs: from the kernel's files, otherwise with the vendors' tools, as the probe does.
 
 Any of it may hang on a broken card. Delivered beside the supervisor; private to the collection.
 
@@ -23,10 +23,10 @@ _MIB, _MICRO, _MILLI = 1 << 20, 1e6, 1e3
 _NVIDIA = "--query-gpu=index,uuid,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
 _NVIDIA_APPS = "--query-compute-apps=pid,gpu_uuid"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
-# More is not a number of such a thing, but what a driver writes that knows none.
+# Larger values are not measurements, but what drivers write for unknown ones.
 _MOST_WATTS, _MOST_DEGREES = 1e5, 1e3
 _TEXT_CHARACTERS = 64
-# Of the sensors of an AMD GPU, the hottest place counts, as for the tools.
+# Of the sensors of an AMD GPU, the hottest spot counts, as in the tools.
 _SENSORS = ("junction", "hotspot", "edge")
 
 Gpu = Dict[str, Any]
@@ -35,7 +35,7 @@ Answer = Tuple[List[Gpu], List[List[int]]]
 
 class Found(NamedTuple):
     """
-    The GPUs in order, which processes compute on each, and what told it: ``kernel``, or the name of a tool.
+    The GPUs in order, which processes compute on each, and the source: ``kernel``, or the name of a tool.
 
     Without any, ``error`` may say why.
     """
@@ -51,8 +51,8 @@ def measure(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -
     Measure all GPUs once.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``opt`` are.
-        run: Returns what a command prints; OSError or SubprocessError when it fails.
+        root: The directory of ``proc``, ``sys`` and ``opt``.
+        run: Returns a command's output; raises OSError or SubprocessError if it fails.
 
     Returns:
         Each GPU has ``busy_percent``, ``memory_bytes``, ``memory_total_bytes``, ``power_watts`` and
@@ -79,23 +79,23 @@ def measure(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -
 
 
 def _tools(root: str) -> List[Tuple[str, Callable[[str, vendor_tools.Run], Answer]]]:
-    """Return the tools in the order in which to ask them: those of the other vendor take seconds to find nothing."""
+    """Return the tools in the order in which to try them: the other vendor's tools take seconds to find nothing."""
     is_nvidia = os.path.isdir(os.path.join(root, "proc/driver/nvidia/gpus"))
     return sorted(_TOOLS, key=lambda tool: (tool[0] == "nvidia-smi") is not is_nvidia)
 
 
 def may_have(root: str = "/") -> bool:
-    """Return whether there is anything to ask for GPUs."""
+    """Return whether anything on this node could report GPUs."""
     return bool(kfd.gpus(root)) or any(vendor_tools.find(root, name) for name, _ in _TOOLS)
 
 
 def needs_tool(root: str = "/") -> bool:
-    """Return whether a program has to run for it, which costs more than to read files; this reads none of a card."""
+    """Return whether a program has to run for it, which costs more than reading files; reads no file of a card."""
     return not any(os.path.exists(os.path.join(_device(root, gpu), _MEMORY)) for gpu in kfd.gpus(root))
 
 
 def _gpu(busy: object, used: object, total: object, watts: object, degrees: object) -> Gpu:
-    """Make the entry of one GPU of what was read; what is not a possible number is None."""
+    """Build the entry of one GPU from what was read; impossible numbers become None."""
     memory, most = number(used), number(total)
     return {
         "busy_percent": number(busy, 0, 100),
@@ -107,7 +107,7 @@ def _gpu(busy: object, used: object, total: object, watts: object, degrees: obje
 
 
 def number(value: object, low: float = 0, high: float = 1 << 53) -> Optional[float]:
-    """Return a number, or the one that a text begins with; None for anything else, and for what is out of bounds."""
+    """Return a number, or the one that a text begins with; None for anything else, and for one out of bounds."""
     if isinstance(value, str):
         match = _NUMBER.match(value[:_TEXT_CHARACTERS].strip())
         value = float(match[0]) if match else None
@@ -149,13 +149,13 @@ def _amd(root: str, gpu: kfd.Gpu) -> Gpu:
 
 
 def _hottest(sensor: Callable[[str], Optional[str]]) -> Optional[str]:
-    """Return the temperature of the sensor that matters most among those that there are."""
+    """Return the temperature of the most important sensor that exists."""
     found = {sensor("temp%d_label" % at) or "edge": sensor("temp%d_input" % at) for at in (3, 2, 1)}
     return next((found[label] for label in _SENSORS if found.get(label)), None)
 
 
 def _amd_pids(root: str, gpus: Sequence[kfd.Gpu]) -> List[List[int]]:
-    """Return the processes with memory on each GPU, as KFD counts it."""
+    """Return the processes with memory on each GPU, according to KFD."""
     place = os.path.join(root, kfd.PLACE, "proc")
     found: List[List[int]] = [[] for _ in gpus]
     for pid in procfs.numbered(place):

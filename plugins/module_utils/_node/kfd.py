@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read which GPUs the AMD driver for computing (KFD) knows, from sysfs. Delivered beside the supervisor; private.
+Read from sysfs which GPUs the AMD compute driver (KFD) knows. Delivered beside the supervisor; private.
 
 Format: https://docs.kernel.org/gpu/amdgpu, KFD's topology.
 """
@@ -16,20 +16,20 @@ PLACE = "sys/class/kfd/kfd"
 
 
 class Gpu(NamedTuple):
-    """A GPU: its directory in the topology, and what is said about it there."""
+    """A GPU: its directory in the topology, and its properties there."""
 
     path: str
     properties: Dict[str, str]
 
     @property
     def minor(self) -> str:
-        """The number of its device for rendering; empty if it has none."""
+        """The number of its render device; empty if it has none."""
         minor = self.properties.get("drm_render_minor", "")
         return "" if minor in ("0", "-1") or not minor.isdigit() else minor
 
     @property
     def identity(self) -> str:
-        """The number that KFD knows it by; empty if that cannot be read."""
+        """The number by which KFD knows it; empty if it cannot be read."""
         return small_files.text(os.path.join(self.path, "gpu_id")) or ""
 
 
@@ -40,7 +40,7 @@ def gpus(root: str = "/") -> List[Gpu]:
     known = [Gpu(node, _properties(node)) for node in nodes]
     # A node with SIMD units is a GPU; nodes without are processors.
     found = [gpu for gpu in known if gpu.properties.get("simd_count", "0") != "0"]
-    # A GPU inside a processor is for the screen where there are others; it counts where it is the only one.
+    # An integrated GPU is for the screen if there are others; it counts only if it is the only one.
     return [gpu for gpu in found if gpu.properties.get("cpu_cores_count", "0") == "0"] or found
 
 

@@ -45,7 +45,7 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
     Read a log from a byte offset.
 
     Returns:
-        Where the data begins, which is later than requested when the beginning was dropped, and the data.
+        The offset of the data, which is larger than requested if the beginning was dropped, and the data.
     """
     for (start, path), (end, _) in zip(parts, [*parts[1:], (None, "")]):
         if end is not None and offset >= end:
@@ -56,7 +56,7 @@ def read(parts: List[Segment], offset: int, size: int = CHUNK) -> Tuple[int, byt
                 stream.seek(offset - start)
                 data = stream.read(size if end is None else min(size, end - offset))
         except OSError:
-            continue  # It was just dropped, or is not what a supervisor wrote.
+            continue  # It was just dropped, or was not written by a supervisor.
         if data or end is None:
             return offset, data
         offset = end  # The disk was full, and the segment is shorter than it should be.
@@ -73,10 +73,10 @@ def end(parts: List[Segment]) -> int:
 
 def offset_of_last(parts: List[Segment], lines: int) -> int:
     """
-    Return where the last lines of a log begin, reading backwards from its end.
+    Return the offset of the last lines of a log, reading backwards from its end.
 
     Args:
-        lines: How many; what no newline has ended yet is a line.
+        lines: How many lines; a last line without a newline counts.
     """
     last = end(parts)
     found, newest = 0, True
@@ -88,7 +88,7 @@ def offset_of_last(parts: List[Segment], lines: int) -> int:
         while at > start:
             at, before = max(start, at - CHUNK), at
             _, data = read(parts, at, before - at)
-            # The newline at the very end ends the last line, and begins none.
+            # A newline at the very end ends the last line, and does not begin another one.
             place = len(data) - 1 if newest and data.endswith(b"\n") else len(data)
             newest = newest and not data
             while found < lines and place >= 0:
@@ -100,14 +100,14 @@ def offset_of_last(parts: List[Segment], lines: int) -> int:
 
 
 class Log:
-    """One log to write; a full disk loses lines, but never ends the job."""
+    """A log to write; a full disk loses lines, but never ends the job."""
 
     def __init__(self, directory: str, name: str, cap: int) -> None:
         """
         Begin a log.
 
         Args:
-            cap: How many bytes of it are kept, the newest ones.
+            cap: How many bytes of it to keep, the newest ones.
         """
         self.name = name
         self.size = self.lost = 0
@@ -125,7 +125,7 @@ class Log:
             return -1  # No room for another file: writing to it fails, too, and is counted.
 
     def append(self, data: bytes) -> None:
-        """Write what fits on the disk, and drop the oldest segment when the cap is reached."""
+        """Write what fits on the disk, and drop the oldest segment if the cap is reached."""
         self._times.note(time.time(), self.size)
         if self._file < 0:
             self._file = self._open(self.parts[-1][1])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The table of times beside a log: when was which part of it written. Delivered beside the supervisor; private.
+The table of times beside a log: when each part of it was written. Delivered beside the supervisor; private.
 
-A line, ``TIME OFFSET``, begins each second in which something was written. From a table that is too long, every other
-line of the older half is removed; the line before it, ``TIME OFFSET SECONDS``, then says how many seconds later the
-last of its part was written. So the table is exact for the last hours, and coarser the older the output is. A job can
-write anything there: what does not fit is passed over.
+A line, ``TIME OFFSET``, begins each second in which output was written. If a table gets too long, every other line of
+its older half is removed; the line before it, ``TIME OFFSET SECONDS``, then says how many seconds later the end of its
+part was written. So the table is exact for the last hours, and coarser the older the output is. A job can write
+anything to this file, so invalid lines are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class Entry(NamedTuple):
-    """A part of a log begins at ``offset``; it was written at ``at``, and in so many seconds after that one."""
+    """A part of a log begins at ``offset``; it was written at ``at`` and within this many seconds after that."""
 
     at: float
     offset: int
@@ -33,11 +33,11 @@ class Entry(NamedTuple):
 
     @property
     def until(self) -> int:
-        """The last second in which something of it may have been written."""
+        """The last second in which some of it may have been written."""
         return int(self.at) + self.more
 
     def line(self) -> bytes:
-        """Write it as a line of the table."""
+        """Format it as a line of the table."""
         words = b"%.3f %d" % (self.at, self.offset)
         return words + (b" %d\n" % self.more if self.more else b"\n")
 
@@ -51,12 +51,12 @@ class Writer:
         self._second = -1
 
     def note(self, now: float, offset: int) -> None:
-        """Note when the next bytes are written, once a second; where that is impossible, only this time is unknown."""
+        """Record when the next bytes are written, once per second; if that fails, only this time is unknown."""
         if int(now) == self._second:
             return
         self._second = int(now)
         with contextlib.suppress(OSError):
-            # Descriptors are scarce where there are many ranks, so it is not kept open.
+            # Descriptors are scarce if there are many ranks, so the file is not kept open.
             table = small_files.opened(self._path, _APPEND)
             try:
                 os.write(table, Entry(now, offset).line())
@@ -93,7 +93,7 @@ class Table:
         Return when a byte was written, in seconds of the node's clock, and where a later part begins; None if unknown.
 
         Args:
-            offset: Not less than in the call before.
+            offset: Not less than in the previous call.
         """
         known = self._entries
         while len(known) < 2 or known[1].offset <= offset:
@@ -109,7 +109,7 @@ class Table:
         """Read some more lines, and return whether there may be others."""
         with contextlib.suppress(OSError), os.fdopen(small_files.opened(self._path), "rb") as stream:
             status = os.fstat(stream.fileno())
-            if status.st_ino != self._inode:  # It is new, or was thinned: what is known of it comes again.
+            if status.st_ino != self._inode:  # It is new, or was thinned: lines that were read before come again.
                 self._inode, self._position = status.st_ino, _begin(status.st_size)
             stream.seek(self._position)
             data = stream.read(_BLOCK)
@@ -124,7 +124,7 @@ class Table:
 
 def entries(path: str) -> Iterator[Entry]:
     """
-    Yield what a table says, oldest first; of one that is longer than any of ours, the end.
+    Yield the entries of a table, oldest first; of one that is longer than ours can be, only the end.
 
     Raises:
         OSError: If it cannot be read.
@@ -143,7 +143,7 @@ def entries(path: str) -> Iterator[Entry]:
 
 def offset_at(log: str, seconds: float) -> Optional[int]:
     """
-    Return where what was written in the second of a time, or next, begins; None if nothing was, 0 if that is unknown.
+    Return the offset of the output written in a given second or next; None if there is none, 0 if unknown.
 
     Args:
         log: The path of its first segment.

@@ -2,7 +2,7 @@
 """
 Inspect shared storage on one node: what is mounted, and files that other nodes must see.
 
-The functions here may hang; ``deadlines`` calls them. Only the proof's own files are ever created: also in a directory
+The functions here may hang; ``deadlines`` calls them. Only the proof's own files are ever created, even in a directory
 that is local to the node, because others may see it, too. Private to the collection.
 """
 
@@ -20,7 +20,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 PREFIX = ".madctl-proof-"
-# Longer than the time between probe and proof; then the file is removed, whatever happened to the launch.
+# Longer than the time between probe and proof; after this, the file is removed, whatever happened to the launch.
 JANITOR_SECONDS = 120.0
 RELEASE_SECONDS = 3.0
 _LISTED = 200
@@ -52,7 +52,7 @@ def entry(path: str, mountinfo: Optional[str] = None) -> Dict[str, Any]:
 
 
 def points() -> List[str]:
-    """Return where anything is mounted."""
+    """Return all mount points."""
     return [mount["point"] for mount in _mounts()]
 
 
@@ -64,7 +64,7 @@ def _mounts(mountinfo: Optional[str] = None) -> List[Dict[str, Any]]:
 
 
 def _parsed(line: str) -> Optional[Dict[str, Any]]:
-    """Parse one line of mountinfo; None where it is invalid."""
+    """Parse one line of mountinfo; None if it is invalid."""
     left, _, right = line.partition(" - ")
     fields, kind = left.split(), right.split()
     if len(fields) < 6 or not kind or not re.fullmatch("[0-9]{1,9} [0-9]{1,9}", " ".join(fields[:2])):
@@ -87,7 +87,7 @@ def _unescape(text: str) -> str:
 
 def look(path: str, read_only: bool, write: bool) -> Dict[str, Any]:
     """
-    Inspect a path, and write the proof's file there.
+    Inspect a path, and write the proof's file in it.
 
     Args:
         read_only: Whether to digest the directory instead of writing.
@@ -119,7 +119,7 @@ def _mark(path: str) -> Optional[str]:
 
     names = sorted(os.listdir(path))[:_LISTED]
     if not names:
-        return None  # Empty file systems are alike.
+        return None  # Empty file systems all look alike.
     digest = hashlib.sha256(str(os.stat(path).st_ino).encode())
     for name in names:
         if not name.startswith(PREFIX):
@@ -158,18 +158,18 @@ def _sync(descriptor: int) -> None:
 
 def _start_janitor(path: str) -> Tuple[int, int]:
     """
-    Start a process that removes the file if nothing else does: a login node may die at any time.
+    Start a process that removes the file if no other process does: a login node may die at any time.
 
     Returns:
-        Its process id, and a pipe that takes one byte once the file is written. A pipe that closes without it
-        means that the writer was ended while it hung: then the janitor removes the file at once.
+        Its process id, and a pipe that takes one byte once the file is written. A pipe that closes without it means
+        that the writer hung and was ended: then the janitor removes the file at once.
     """
     ready, begun = os.pipe()
     word, words = os.pipe()
     pid = os.fork()
     if pid:
         os.close(begun)
-        os.read(ready, 1)  # Ends when the janitor can be signalled.
+        os.read(ready, 1)  # Ends once the janitor can be signalled.
         os.close(ready)
         os.close(word)
         return pid, words
@@ -194,7 +194,7 @@ def release(files: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
     Have the janitors remove this node's files, so that the caller does not hang on a mount; wait for a bounded time.
 
     Args:
-        files: What this node wrote, each with the process id of its ``janitor``.
+        files: The files that this node wrote, each with the process id of its ``janitor``.
 
     Returns:
         ``left``: janitors that are still running.
@@ -225,7 +225,7 @@ def read(path: str, names: Dict[str, str], seconds: float) -> Dict[str, Optional
         seconds: How long a file may take to appear, because file systems cache differently.
 
     Returns:
-        Content by node, None where the file does not exist.
+        Content by node, None if the file does not exist.
     """
     found: Dict[str, Optional[str]] = {}
     deadline = time.monotonic() + seconds

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the kernel what a network device is, which routes exist, and by which device an address is reached.
+Query the kernel for the kinds of network devices, for routes, and for the device through which an address is reached.
 
 This takes one socket and no process, so it costs microseconds. A kernel or a sandbox that does not answer is not an
-error: what is unknown is left out. Linux, rtnetlink(7). Private to the collection.
+error: unknown facts are left out. Linux, rtnetlink(7). Private to the collection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Link = Dict[str, Optional[str]]
 Route = Tuple[str, int, List[str]]
 Attributes = Dict[int, bytes]
 _name_of = lru_cache(maxsize=None)(socket.if_indextoname)
-# With IPv4 a blackhole is EINVAL, and a prohibited route is EACCES; with IPv6 both may be routes with a device.
+# With IPv4, a blackhole is EINVAL, and a prohibited route is EACCES; with IPv6, both may be routes with a device.
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 
 
@@ -48,8 +48,8 @@ def links() -> Dict[str, Link]:
     Describe every network device.
 
     Returns:
-        By name ``kind``, the kernel's word for a device that is made of software (``vxlan``, ``bond``; None for
-        hardware), and ``peer``, the other end of a veth pair where that is on this host. Empty without an answer.
+        By name ``kind``, the kernel's word for a virtual device (``vxlan``, ``bond``; None for hardware), and ``peer``,
+        the other end of a veth pair if it is on this host. Empty without an answer.
     """
     found: Dict[int, Tuple[str, Attributes]] = {}
     # struct ifinfomsg, and a flag that leaves out counters.
@@ -74,8 +74,8 @@ def routes() -> Optional[List[Route]]:
     """
     Return the IPv4 routes of the main table: network, length of its prefix, and the devices that carry it.
 
-    Routes that say the same as a wider one are left out, and a route that refuses packets has no device. The result
-    is None without an answer, and where there are more than 10,000 routes.
+    Routes that repeat a wider one are left out, and a route that refuses packets has no device. The result is None
+    without an answer, or if there are more than 10,000 routes.
     """
     best: Dict[Tuple[bytes, int], Tuple[int, List[str]]] = {}
     asked = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0)
@@ -96,7 +96,7 @@ def routes() -> Optional[List[Route]]:
 
 
 def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
-    """Return the routes without those that say the same as the next wider one."""
+    """Return the routes without those that repeat the next wider one."""
     found: List[Route] = []
     wider: List[Tuple[int, int, List[str]]] = []
     for (network, length), devices in sorted(best.items()):
@@ -111,14 +111,14 @@ def _shortest(best: Dict[Tuple[bytes, int], List[str]]) -> List[Route]:
 
 def devices_to(source: str, targets: Sequence[str]) -> Dict[str, List[str]]:
     """
-    Find out by which devices packets from ``source`` leave for each of the targets.
+    Determine through which devices packets from ``source`` leave for each of the targets.
 
     Returns:
-        By address: devices, several where the route has several paths; none where there is no route. Addresses
+        By address: devices, several if the route has several paths; none if there is no route. Addresses
         without an answer from the kernel are left out.
     """
     found: Dict[str, List[str]] = {}
-    # After one missing answer: to wait again for each of a thousand addresses would take an hour.
+    # After one missing answer: waiting again for each of a thousand addresses would take an hour.
     with contextlib.suppress(OSError), _open() as asking:
         for address in targets:
             answer = _route(asking, source, address)
@@ -180,7 +180,7 @@ def _answers(asking: socket.socket, kind: int, flags: int, body: bytes) -> Itera
     Send a request and yield the kernel's answers.
 
     Raises:
-        OSError: If the kernel refuses, with its own number.
+        OSError: If the kernel refuses, with its errno.
     """
     asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
     # This much memory is allocated on each call, and a single answer is small.

@@ -17,14 +17,14 @@ from typing import List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 _BYTES = 256
-# A process that checks who holds the lock holds it as well, for a moment.
+# A process that checks who holds the lock also holds it for a moment.
 _CHECK_SECONDS = 0.5
 _PAUSE_SECONDS = 0.02
 
 
 def take(path: str) -> int:
     """
-    Take the lock, and return the open file; the caller names its run there.
+    Take the lock, and return the open file; the caller writes the name of its run to it.
 
     Raises:
         OSError: If another run has it.
@@ -42,7 +42,7 @@ def take(path: str) -> int:
 
 
 def holder(path: str) -> Optional[str]:
-    """Return the run that holds a lock, "unknown" where it has no name yet, or None where the lock is free."""
+    """Return the run that holds a lock, "unknown" if it has no name yet, or None if the lock is free."""
     with contextlib.suppress(OSError), os.fdopen(small_files.opened(path), "rb") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the user's setup in a shell on a node, and find out what it leaves to whatever starts after it.
+Run the user's setup in a shell on a node, and record what it leaves to the processes that start after it.
 
 That is what a child inherits from its shell: environment, directory, umask and limits. So the setup runs once, before
-anything is started anywhere, and no word of the job ever passes through a shell. Delivered beside the supervisor;
+anything is started on any node, and no word of the job ever passes through a shell. Delivered beside the supervisor;
 private to the collection.
 """
 
@@ -22,9 +22,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables
 
-# The text gets no arguments: scripts that it sources would take those of the job for their own. The first command that
-# fails ends it; what functions and sourced files do inside is their own business, which "set -e" would not allow.
-# All of it is on the first line, as shells count lines of the text from there when they report an error.
+# The text gets no arguments: scripts that it sources would take the job's arguments for their own. The first command
+# that fails ends it, but commands inside functions and sourced files may fail, which "set -e" would not allow. All of
+# it is on the first line, because shells number the lines of the text from there in error messages.
 _BASH = """\
 madctl_text=$1 madctl_words=("${@:2}"); set --; \
 trap 'madctl_status=$?; [ "${#BASH_SOURCE[@]}" -gt 0 ] || exit "$madctl_status"' ERR; \
@@ -36,7 +36,7 @@ _SH = """\
 madctl_text=$1; shift; set -e; madctl_setup() { eval "$madctl_text"; }; madctl_setup
 exec "$@"
 """
-# The environment as the shell left it, before this Python changed anything of it.
+# The environment as the shell left it, before this Python changed any of it.
 _REPORT = """
 import json, os, resource, sys
 with open('/proc/self/environ', 'rb') as stream:
@@ -56,11 +56,11 @@ _OF_SHELLS = ("_", "SHLVL")
 
 
 class SetupError(OSError):
-    """The setup did not come to its end."""
+    """The setup did not complete."""
 
 
 class Left(NamedTuple):
-    """What a setup leaves: limits are those that it changed, by their names; ``out`` and ``err`` are its output."""
+    """The effects of a setup: limits are those that it changed, by their names; ``out`` and ``err`` are its output."""
 
     env: Dict[str, str]
     cwd: str
@@ -80,11 +80,11 @@ def run(
     Run a setup.
 
     Args:
-        asked: ``text``, ``login``, whether the shell is one of a login, and ``seconds``, how long it may take.
+        asked: ``text``, ``login``, whether the shell is a login shell, and ``seconds``, how long it may take.
         become: What the shell does first.
 
     Raises:
-        SetupError: If it fails, or takes longer; it is killed with what it started.
+        SetupError: If it fails, or takes longer; then it is killed with what it started.
     """
     reader, writer = os.pipe()
     before = {name: list(resource.getrlimit(getattr(resource, name))) for name in _limits()}
@@ -110,7 +110,7 @@ def run(
 
 
 def marked(env: Mapping[str, str], before: Mapping[str, str]) -> Dict[str, str]:
-    """Return an environment with the marks of a run as they were: without them its processes are not found."""
+    """Return an environment with a run's marks as they were: without them its processes are not found."""
     return {**env, **{name: before[name] for name in run_directory.MARKS if name in before}}
 
 
@@ -128,7 +128,7 @@ def _start(
     login = ["-l"] if asked["login"] else []
 
     def first() -> None:
-        os.setpgid(0, 0)  # In the caller's session, and so ended with that, if the caller is a call of an agent.
+        os.setpgid(0, 0)  # In the caller's session, so it ends with that session if the caller is a call of an agent.
         become()
 
     return subprocess.Popen(
@@ -147,7 +147,7 @@ def _listen(shell: subprocess.Popen[bytes], reader: int, deadline: float) -> Tup
     """
     Read the report and the output of a shell until it has ended, and return both, and whether it ended in time.
 
-    What it leaves running in the background may keep these pipes open.
+    Background processes that it leaves may keep these pipes open.
     """
     assert shell.stdout is not None and shell.stderr is not None
     pipes, most = [reader, shell.stdout.fileno(), shell.stderr.fileno()], [_MOST_BYTES, KEPT_BYTES, KEPT_BYTES]
@@ -168,7 +168,7 @@ def _listen(shell: subprocess.Popen[bytes], reader: int, deadline: float) -> Tup
         if left <= 0 and not has_ended:
             break
         if not any(is_open.values()) and not has_ended:
-            time.sleep(_LOOK_SECONDS)  # It has closed its output and still runs.
+            time.sleep(_LOOK_SECONDS)  # It has closed its output and is still running.
     os.close(reader)
     for stream in (shell.stdout, shell.stderr):
         stream.close()
@@ -191,7 +191,7 @@ def _how(status: int) -> str:
 
 
 def _last(out: bytes, err: bytes) -> str:
-    """Return the last lines of what was printed, errors first."""
+    """Return the last lines of the output, errors first."""
     for text in (err, out):
         lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
         if lines:
@@ -200,9 +200,9 @@ def _last(out: bytes, err: bytes) -> str:
 
 
 def _kill(shell: subprocess.Popen[bytes]) -> None:
-    """Kill a shell, and what it left in its group."""
+    """Kill a shell and the remaining processes of its group."""
     try:
         os.killpg(shell.pid, signal.SIGKILL)
     except OSError:
-        pass  # Nothing is left.
+        pass  # No process is left.
     shell.wait()

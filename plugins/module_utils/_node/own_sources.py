@@ -2,7 +2,7 @@
 """
 Import and read our own modules on a node that does not have their files, because they came over a channel.
 
-This imports nothing of ours, since it makes such imports possible. Private to the collection.
+This imports none of our modules, since it makes such imports possible. Private to the collection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Parts = Dict[str, Tuple[Optional[str], Optional[bytes]]]
 
 
 class Loader:
-    """Finds and loads modules that came over the channel."""
+    """Finds and loads modules that were sent over the channel."""
 
     def __init__(self) -> None:
         self.texts: Dict[str, str] = {}
@@ -45,7 +45,7 @@ class Loader:
             self._packages.update(".".join(words[:end]) for end in range(1, len(words)))
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
-        """Find a module of ours, or a package that leads to one."""
+        """Find one of our modules, or a package that leads to one."""
         del path, target
         if name in self._packages:
             return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]  # what Python expects of a loader
@@ -53,7 +53,7 @@ class Loader:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
-        """Let Python make the module."""
+        """Let Python create the module."""
         del spec
 
     def exec_module(self, module: Any) -> None:
@@ -69,15 +69,15 @@ _loader = Loader()
 
 
 def install() -> Loader:
-    """Make ``import`` find what comes over the channel."""
+    """Make ``import`` find modules that are sent over the channel."""
     if not is_installed():
         sys.meta_path.insert(0, _loader)
     return _loader
 
 
 def start(packed: bytes) -> None:
-    """Load the first modules, and become the agent, which is among them; the boot calls this."""
-    # Collecting garbage among modules costs a tenth of a launch here; processes that live long turn it on again.
+    """Load the first modules and become the agent, which is among them; the boot calls this."""
+    # Garbage collection among modules costs a tenth of a launch here; long-lived processes turn it on again.
     gc.disable()
     sys.modules["%s._node.own_sources" % PACKAGE] = sys.modules.pop(__name__)
     install().add(packed)
@@ -94,7 +94,7 @@ def text(name: str) -> str:
     Return the text of a module below the package, such as ``_supervise.supervisor``.
 
     Raises:
-        OSError: If it neither came over the channel nor is beside this file.
+        OSError: If it was neither sent over the channel nor is beside this file.
     """
     if name in _loader.texts:
         return _loader.texts[name]

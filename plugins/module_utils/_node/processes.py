@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find the processes of a run, and end them: only those that provably belong to it.
+Find the processes of a run, and end only those that provably belong to it.
 
 The proof is the run's id in a process's environment, or descent from the run's supervisor. Delivered beside the
 supervisor; private to the collection.
@@ -21,7 +21,7 @@ _MARK = run_directory.MARK.encode()
 _LAUNCHER, _SUPERVISOR = ("/" + run_directory.LAUNCHER).encode(), run_directory.SUPERVISOR.encode()
 _LOOK_SECONDS = 0.05
 _LOOKS = 10  # on a busy node processes start all the time
-# Children of a supervisor that must not be taken for one: what may hang on storage, and what samples the run.
+# Children of a supervisor that must not be mistaken for one: those that may hang on storage, and the sampler.
 HELPER, SAMPLER = b"madctl-storage", b"madctl-samples"
 
 
@@ -62,12 +62,12 @@ def run_dir_of(words: Sequence[bytes]) -> Optional[bytes]:
 
 
 def _is_over(pid: int) -> bool:
-    """Return whether a supervisor's run is over, and it only waits until its follower knows everything."""
+    """Return whether a supervisor's run is over, so that it only waits until its follower knows everything."""
     return os.path.exists(os.path.join(_run_dir(pid) or b"", run_directory.RECORD.encode()))
 
 
 def find(run_id: str) -> Tuple[List[int], List[int]]:
-    """Find a run's supervisors and the processes that carry its id, including those that start meanwhile."""
+    """Find a run's supervisors and the processes that carry its id, including those that start in the meantime."""
     supervisors, marked = [], []
     for pid in _arrivals():
         if supervised(pid) == run_id:
@@ -81,7 +81,7 @@ def _arrivals() -> Iterator[int]:
     """
     Yield every process, then those that started in the meantime, until none did.
 
-    Otherwise a process would be missed whose parent is in the list, and ends before it is inspected.
+    Otherwise a process would be missed if its parent is in the list but ends before it is inspected.
     """
     known: Set[int] = set()
     for _ in range(_LOOKS):
@@ -93,7 +93,7 @@ def _arrivals() -> Iterator[int]:
 
 
 def is_still() -> bool:
-    """Return whether no process started between two lists, in any of some tries: then there is no endless chain."""
+    """Return whether, in one of a few tries, no process started between two lists: then there is no endless chain."""
     return any(set(procfs.numbered()) >= set(procfs.numbered()) for _ in range(_LOOKS))
 
 
@@ -108,7 +108,7 @@ def others(run_id: str) -> Dict[str, List[int]]:
 
 
 def _is_ours(pid: int) -> bool:
-    """Return whether a process is this user's and outside of containers, whose processes are visible here as well."""
+    """Return whether a process is this user's and not in a container, whose processes are visible as well."""
     try:
         same_host = os.readlink("/proc/%d/ns/pid" % pid) == os.readlink("/proc/self/ns/pid")
         return same_host and os.stat("/proc/%d" % pid).st_uid == os.geteuid()
@@ -121,7 +121,7 @@ def children(pid: int) -> Set[int]:
     Return the children of this process, including those that ended and were not collected.
 
     A process that adopts orphans, and collects none while it lists, misses none: a child stays until it is collected,
-    and its own children are adopted before.
+    and its own children are adopted before that.
     """
     found = procfs.read("/proc/%d/task/%d/children" % (pid, pid)).split()
     # Some kernels do not have that file.
@@ -151,13 +151,13 @@ def descendants(pid: int, without: Iterable[int] = ()) -> Set[int]:
 
 
 def started(pid: int) -> Optional[int]:
-    """Return when a process started, in ticks since the boot: together with its number that is unique."""
+    """Return when a process started, in ticks since the boot; together with its process id, that is unique."""
     fields = procfs.fields(pid)
     return int(fields[19]) if len(fields) > 19 and fields[0] not in ("Z", "X") else None
 
 
 def stat(pid: int) -> Tuple[str, int]:
-    """Return a process's state letter and its parent; an empty state when there is no such process."""
+    """Return a process's state letter and its parent; an empty state if there is no such process."""
     fields = procfs.fields(pid)
     return (fields[0], int(fields[1])) if len(fields) > 1 else ("", 0)
 
@@ -185,7 +185,7 @@ def send(pids: Iterable[int], number: int) -> None:
 
 
 def end_all(run_id: str, seconds: float) -> List[int]:
-    """Kill what carries a run's id or descends from this process, for a bounded time; return what is left."""
+    """Kill all processes that carry a run's id or descend from this one, for a bounded time; return what is left."""
     deadline = time.monotonic() + seconds
     while True:
         _, marked = find(run_id)
@@ -197,7 +197,7 @@ def end_all(run_id: str, seconds: float) -> List[int]:
 
 
 def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
-    """Signal processes that carry a run's id, and never another process that reuses such a number."""
+    """Signal processes that carry a run's id, and never another process that reuses such a process id."""
     for pid in pids:
         # Python 3.9
         opener, sender = getattr(os, "pidfd_open", None), getattr(signal, "pidfd_send_signal", None)
@@ -207,7 +207,7 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
         with contextlib.suppress(OSError):
             handle = opener(pid)
             try:
-                # The handle always names the same process, so it cannot be another one when the signal is sent.
+                # The handle always refers to the same process, so the signal cannot reach another one.
                 if run_of(pid) == run_id:
                     sender(handle, number)
             finally:
@@ -215,7 +215,7 @@ def kill_marked(run_id: str, pids: Iterable[int], number: int) -> None:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has killed since it booted because memory ran out."""
+    """Return how many processes the kernel has killed since its boot because memory ran out."""
     for line in procfs.read("/proc/vmstat").splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])

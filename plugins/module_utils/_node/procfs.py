@@ -2,7 +2,7 @@
 """
 Read /proc: processes, their open files, connections, the boot. Delivered beside the supervisor.
 
-What is missing here may be the proof that nothing runs, so a lack of file descriptors is an error. Private to the
+A missing entry may be the proof that no process runs, so a lack of file descriptors is an error. Private to the
 collection.
 """
 
@@ -30,7 +30,7 @@ class Connection(NamedTuple):
 
 def read(path: str) -> bytes:
     """
-    Read a file of a process that may have ended, or belong to another user: empty then.
+    Read a file of a process; empty if the process has ended, or belongs to another user.
 
     Raises:
         OSError: If there is no file descriptor left to read it.
@@ -40,12 +40,12 @@ def read(path: str) -> bytes:
             return stream.read()
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise  # That nothing could be read must not look as if nothing were there.
+            raise  # A failure to read must not look as if there were nothing to read.
         return b""
 
 
 def boot_id() -> str:
-    """Return what tells one boot of this machine from another."""
+    """Return an id that distinguishes one boot of this machine from another."""
     return small_files.text(PROC + "/sys/kernel/random/boot_id") or ""
 
 
@@ -58,13 +58,13 @@ def numbered(directory: str = PROC) -> List[int]:
 
 
 def fields(pid: int, proc: str = PROC) -> List[str]:
-    """Return the fields of a process's ``stat`` from the third one, its state; empty when there is no such process."""
-    # The name before them may hold blanks and parentheses: count from its end.
+    """Return the fields of a process's ``stat`` from the third one, its state; empty if there is no such process."""
+    # The name before them may contain blanks and parentheses: count from its end.
     return read("%s/%d/stat" % (proc, pid)).rpartition(b")")[2].decode("ascii", "replace").split()
 
 
 def environment(pid: int, proc: str = PROC) -> List[bytes]:
-    """Return the environment that a process was executed with, one entry per variable, as far as this user may."""
+    """Return the environment that a process was executed with, one entry per variable, if this user may read it."""
     return read("%s/%d/environ" % (proc, pid)).split(b"\0")
 
 
@@ -81,7 +81,7 @@ def open_files(pid: int, proc: str = PROC) -> Iterator[str]:
 
 
 def targets(links: Iterable[str]) -> Iterator[str]:
-    """Yield where links lead to, leaving out those that are gone."""
+    """Yield the targets of links, leaving out links that are gone."""
     for link in links:
         with contextlib.suppress(OSError):
             yield os.readlink(link)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resolve names on a node as a job there would. Private to the collection."""
+"""Resolve names on a node as a job on it would. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.addresses
 from ansible_collections.madctl.multinode.plugins.module_utils._node import small_files
 
 HOSTS = "/etc/hosts"
-# At most this many names are resolved as a job would. All nodes resolve all names at once, which is too much for a name
-# server; for the others the hosts file is read, because a copied one is the usual cause.
+# At most this many names are resolved as a job would. All nodes resolve names at the same time, and all names would be
+# too many for a name server; for the others, the hosts file is read, because a copied one is the usual cause.
 MOST_RESOLVED = 32
 _HOSTS_BYTES = 1 << 22
 
 
 def loopback_names(names: List[str]) -> Dict[str, str]:
-    """Return names that lead to loopback, with the address; beyond the first ones by the hosts file alone."""
+    """Return names that resolve to loopback, with the address; after the first ones only by the hosts file."""
     found = {}
     listed = _listed() if len(names) > MOST_RESOLVED else {}
     for number, name in enumerate(names):
@@ -38,7 +38,7 @@ def _listed() -> Dict[str, List[str]]:
 
 
 def resolve(name: str) -> List[str]:
-    """Return the addresses of a name by the node's own resolver; empty when it is unknown there."""
+    """Return the addresses of a name by the node's own resolver; empty if it is unknown to it."""
     try:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
     except (OSError, UnicodeError):

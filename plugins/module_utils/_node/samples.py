@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what a run uses on this node, and keep its last samples in a file.
+Measure the resource usage of a run on this node, and keep its last samples in a file.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -16,9 +16,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 from ansible_collections.madctl.multinode.plugins.module_utils._common import usage as shares
 from ansible_collections.madctl.multinode.plugins.module_utils._node import deadlines, gpu_usage, small_files, usage
 
-# A broken card may never answer, and a tool has a deadline of its own, as often as it is asked.
+# A broken card may never answer, and a tool has its own deadline for each call.
 _FILE_SECONDS, _TOOL_SECONDS = 2.0, 12.0
-# The first sample of a run comes early, as it may be short; what starts a program is done less often.
+# The first sample of a run is taken early, because the run may be short; programs are started less often.
 _FIRST_SECONDS, _TOOL_INTERVAL = 1.0, 30.0
 _ERROR_CHARACTERS = 200
 _MOST_BYTES = 1 << 20
@@ -31,7 +31,7 @@ def measure(run_dir: str, asks_gpus: bool = True) -> Data:
     Measure once, see ``_common.usage.is_measured``.
 
     Args:
-        asks_gpus: Whether to ask the GPUs: a driver that hangs must not be asked again and again.
+        asks_gpus: Whether to query the GPUs: a driver that hangs must not be queried again and again.
     """
     found = gpus() if asks_gpus else gpu_usage.Found([], [], None)
     job = usage.job(run_dir)
@@ -93,14 +93,14 @@ def gpus() -> gpu_usage.Found:
 
 
 def read(path: str) -> List[Data]:
-    """Read the samples of a file, oldest first; none where it is missing, or not what this program wrote."""
+    """Read the samples of a file, oldest first; none if it is missing, or was not written by this program."""
     found = small_files.read_object(path, shares.BYTES)
     return found["samples"] if found is not None and shares.is_file(found) else []
 
 
 def write(path: str, samples: List[Data], seconds: float) -> None:
     """
-    Write the file, whole or not at all; of many ranks, it has fewer samples.
+    Write the file, completely or not at all; with many ranks, it has fewer samples.
 
     Raises:
         OSError: If that is not possible.
@@ -130,7 +130,7 @@ def keep(run_dir: str, beside: Optional[str]) -> None:
     Keep the last samples of a run up to date, until it is told to end, or this process is ended.
 
     Args:
-        beside: A file on shared storage for the newest of them, or None.
+        beside: A file on shared storage for the latest sample, or None.
     """
     own = os.path.join(run_dir, run_directory.SAMPLES)
     interval = _TOOL_INTERVAL if gpu_usage.may_have() and gpu_usage.needs_tool() else shares.SECONDS
@@ -142,7 +142,7 @@ def keep(run_dir: str, beside: Optional[str]) -> None:
         pause = interval
         after = measure(run_dir, asks_gpus)
         if usage.job(run_dir).is_stopping:
-            return  # Ranks that end say nothing about what they did before.
+            return  # Ranks that end report nothing about earlier usage.
         asks_gpus = asks_gpus and after["gpus_error"] != shares.HUNG
         kept = [*kept, shares.sample(before, after)][-shares.KEPT :]
         before = after
@@ -155,4 +155,4 @@ def _try_to_write(path: str, samples: List[Data], seconds: float) -> None:
     try:
         write(path, samples, seconds)
     except OSError:
-        return  # The disk may be full; the next one may have room.
+        return  # The disk may be full; it may have room for the next one.

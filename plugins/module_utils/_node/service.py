@@ -2,9 +2,9 @@
 """
 Start a supervisor in a container that outlives the connection. Private to the collection.
 
-Where systemd runs the host, that is a transient service: the kernel knows everything that belongs to it, and systemd
-ends all of it even when the supervisor is killed. Elsewhere it is a new session, whose processes the supervisor finds
-by descent and by the run's id.
+On hosts with systemd, that is a transient service: the kernel tracks everything that belongs to it, and systemd ends
+all of it even if the supervisor is killed. On other hosts, it is a new session, whose processes the supervisor finds by
+descent and by the run's id.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _DESCRIPTORS = 1024  # more than an agent has
 
 
 def systemd() -> Optional[List[str]]:
-    """Return the command that starts a service that outlives this login, or None where that is not possible."""
+    """Return the command that starts a service that outlives this login, or None if that is not possible."""
     if not os.path.isdir("/run/systemd/system") or not executables.which("systemd-run"):
         return None
     if os.geteuid() == 0:
         return ["systemd-run"]
     import pwd
 
-    # A user's services end with the user's last login, unless the user lingers.
+    # A user's services end with the user's last login, unless lingering is enabled.
     name = pwd.getpwuid(os.geteuid()).pw_name
     needed = ["/run/user/%d/systemd/private" % os.geteuid(), "/var/lib/systemd/linger/" + name]
     return ["systemd-run", "--user"] if all(map(os.path.exists, needed)) else None
@@ -55,18 +55,18 @@ def start(argv: List[str], run_id: str, grace: float, in_step: bool) -> Tuple[st
     Start a supervisor.
 
     Args:
-        in_step: Whether it is part of a scheduler's job, which a service of systemd would escape.
+        in_step: Whether it is part of a scheduler's job, which a systemd service would escape.
 
     Returns:
-        The kind of container (``systemd``, ``session`` or ``step``), the process id where it is a child of ours, and
-        why systemd refused to start a service, where it did.
+        The kind of container (``systemd``, ``session`` or ``step``), the process id if it is our child, and why systemd
+        refused to start a service, if it did.
     """
     command, refused = None if in_step else systemd(), ""
     if command:
         refused = _service(command, argv, run_id, grace)
         if not refused:
             return "systemd", None, ""
-    # The supervisor makes its own session as one of its first steps.
+    # The supervisor creates its own session as one of its first steps.
     kind = "step" if in_step else "session"
     return kind, _forked(argv) if own_sources.is_installed() else executables.spawn(argv), refused
 
@@ -99,7 +99,7 @@ def _forked(argv: List[str]) -> int:
 def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> str:
     properties = {
         "Type": "exec",
-        # The supervisor is told, and ends the job gracefully; what is left then is killed.
+        # The supervisor is notified, and ends the job gracefully; whatever is left after that is killed.
         "KillMode": "mixed",
         "SendSIGKILL": "yes",
         "TimeoutStopSec": str(int(grace) + STOP_MARGIN_SECONDS),
@@ -115,7 +115,7 @@ def _service(command: List[str], argv: List[str], run_id: str, grace: float) -> 
 
 
 def _call(argv: List[str]) -> str:
-    """Call systemd, and return why that failed; empty where it did not."""
+    """Call systemd, and return why that failed; empty if it did not."""
     import subprocess  # Slow to import, and not needed on a node without systemd.
 
     environment = {"XDG_RUNTIME_DIR": "/run/user/%d" % os.geteuid(), **os.environ}
@@ -130,7 +130,7 @@ def _call(argv: List[str]) -> str:
 
 
 def wait_ready(fifo: int, pid: Optional[int], seconds: float) -> str:
-    """Wait for a supervisor's first line and return it; empty when it ended, or wrote nothing in time."""
+    """Wait for a supervisor's first line and return it; empty if it ended, or wrote nothing in time."""
     deadline = time.monotonic() + seconds
     said = b""
     while not said.endswith(b"\n") and time.monotonic() < deadline:
@@ -139,7 +139,7 @@ def wait_ready(fifo: int, pid: Optional[int], seconds: float) -> str:
             said += piece
             if piece:
                 continue
-            time.sleep(0.01)  # The other side is not open yet.
+            time.sleep(0.01)  # The other end is not open yet.
         if pid is not None and os.waitpid(pid, os.WNOHANG)[0]:
             return said.decode("utf-8", "replace").strip()
     if not said.endswith(b"\n") and pid is not None:

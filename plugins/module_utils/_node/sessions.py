@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End a child of ours with everything that it started in its session. Delivered beside the supervisor; private."""
+"""End one of our children with everything that it started in its session. Delivered beside the supervisor; private."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOKS = 3
 
 def end(leader: int) -> None:
     """Kill the leader of a session, and everything that it started in it."""
-    _kill(leader)  # First, so that it starts nothing else; it may not have made its session yet.
+    _kill(leader)  # The leader first, so that it starts nothing else; it may not have created its session yet.
     for _ in range(_LOOKS):
         killed = [pid for pid in _members(leader) if _kill(pid)]
         if not killed:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read small files, with a bound on their size; where a job may have put anything, regular files alone.
+Read small files, with a limit on their size; in places that a job can write to, only regular files.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -16,7 +16,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import wi
 
 
 def text(path: str, most: int = -1) -> Optional[str]:
-    """Read a small file as text without blanks around it, at most so many characters; None where that fails."""
+    """Read a small file as text without surrounding blanks, at most ``most`` characters; None if that fails."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read(most).strip()
     return None
@@ -45,7 +45,7 @@ def opened(path: str, flags: int = os.O_RDONLY) -> int:
 
 def read(path: str, most: int) -> bytes:
     """
-    Read the beginning of a regular file, at most so many bytes.
+    Read the beginning of a regular file, at most ``most`` bytes.
 
     Raises:
         OSError: If it is something else, or cannot be read.
@@ -62,7 +62,7 @@ def remove(*paths: str) -> None:
 
 
 def read_object(path: str, most: int) -> Optional[Dict[str, Any]]:
-    """Read one JSON object; None where there is no such file, it is longer, or holds something else."""
+    """Read one JSON object; None if there is no such file, it is longer, or it contains something else."""
     with contextlib.suppress(OSError):
         data = read(path, most + 1)
         return wire.parse_or_none(data) if len(data) <= most else None

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep a run that was stopped from starting on a node, even where it is not armed yet.
+Keep a run that was stopped from starting on a node, even if it is not armed yet.
 
 The mark is a file ``stopped`` in the run's directory. A stop writes it first and then looks for processes; a
-supervisor is a process first and then looks for the file: so one of them sees the other. Where only the mark exists,
-its directory makes arming fail. Delivered beside the supervisor; private to the collection.
+supervisor is a process first and then looks for the file: so one of them sees the other. If only the mark exists, its
+directory makes arming fail. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def halt(base: str, run_id: str) -> None:
     Forbid a run, and all later attempts at it, to start on this node.
 
     Args:
-        base: The directory that holds run directories.
+        base: The directory of run directories.
 
     Raises:
         OSError: If the run could still start.
@@ -43,7 +43,7 @@ def halt(base: str, run_id: str) -> None:
         if not os.path.lexists(os.path.join(run_dir, run_directory.STOPPED)):
             _write(os.path.join(run_dir, run_directory.STOPPED), b"")
     except OSError as error:
-        if error.errno != errno.EROFS:  # Nothing can be armed there either.
+        if error.errno != errno.EROFS:  # No run can be armed there either.
             raise
 
 
@@ -94,7 +94,7 @@ def is_halted(run_dir: str, origin: str) -> bool:
     Return whether a run was stopped.
 
     Args:
-        origin: The id of its first attempt: stopping an earlier attempt stops this one, too.
+        origin: The id of its first attempt: stopping an earlier attempt also stops this one.
     """
     base, run_id = os.path.split(run_dir)
     attempts = [name for name in os.listdir(base) if name == origin or name.startswith(origin + ".")]
@@ -102,7 +102,7 @@ def is_halted(run_dir: str, origin: str) -> bool:
 
 
 def is_only_halted(run_dir: str) -> bool:
-    """Return whether a directory does not hold a run, but only keeps one from starting."""
+    """Return whether a directory contains no run, but only keeps one from starting."""
     try:
         parts = set(os.listdir(run_dir))
     except OSError:

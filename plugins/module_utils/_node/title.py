@@ -15,7 +15,7 @@ def become(words: Sequence[str]) -> bool:
     """Overwrite the command line, and return whether that worked: the words must fit, and the kernel must allow it."""
     try:
         with open("/proc/self/stat", "rb") as stream:
-            # Where in memory the command line is: proc_pid_stat(5), fields 48 and 49.
+            # The address of the command line in memory: proc_pid_stat(5), fields 48 and 49.
             begin, end = map(int, stream.read().rpartition(b")")[2].split()[45:47])
         data = b"\0".join(map(os.fsencode, words)) + b"\0"
         if not begin or len(data) > end - begin:

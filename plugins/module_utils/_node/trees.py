@@ -2,10 +2,10 @@
 """
 Directories of code on this node: the read-only ones that are kept by content, and the writable copy of one run.
 
-A kept tree is ``BASE/sync/IDENTITY`` with ``manifest``, ``verified`` and ``files``. ``verified`` has what the files
-looked like when their content was last compared with the manifest, so that a later run compares only that. After the
-node was started again, content is compared once more: what a power failure left is not trusted, so nothing has to be
-flushed to the disk. Private to the collection.
+A kept tree is ``BASE/sync/IDENTITY`` with ``manifest``, ``verified`` and ``files``. ``verified`` records the status of
+the files when their content was last compared with the manifest, so that a later run compares only the status. After a
+reboot, content is compared once more: files that a power failure left are not trusted, so nothing has to be flushed to
+the disk. Private to the collection.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _VERIFIED_BYTES = 1 << 26
 
 
 def place(base: str, tree: str) -> str:
-    """Return where a tree is kept."""
+    """Return the directory that keeps a tree."""
     return os.path.join(base, run_directory.TREES, tree)
 
 
 def entries_of(kept: str) -> Optional[List[Entry]]:
-    """Return what a kept tree should hold; None where its manifest is missing, or is not the one of its name."""
+    """Return what a kept tree should contain; None if its manifest is missing, or does not match its name."""
     with contextlib.suppress(OSError, manifest.ManifestError):
         data = small_files.read(os.path.join(kept, run_directory.MANIFEST), manifest.MOST_TEXT + 1)
         if manifest.identity(data) == os.path.basename(kept):
@@ -47,7 +47,7 @@ def entries_of(kept: str) -> Optional[List[Entry]]:
 
 
 def is_intact(kept: str, entries: List[Entry]) -> bool:
-    """Return whether a kept tree holds what its manifest says, and remember what its files look like."""
+    """Return whether a kept tree contains what its manifest lists, and record the status of its files."""
     if os.lstat(kept).st_uid != os.geteuid():
         raise OSError("%s belongs to another user; choose another --run-dir" % kept)
     files = os.fsencode(os.path.join(kept, run_directory.FILES))
@@ -71,7 +71,7 @@ def is_intact(kept: str, entries: List[Entry]) -> bool:
 
 
 def verify(kept: str, looks: List[Any]) -> None:
-    """Write what the files of a tree look like whose content is right."""
+    """Record the status of the files of a tree whose content is right."""
     path = os.path.join(kept, run_directory.VERIFIED)
     partial = "%s.%d" % (path, os.getpid())
     with open(partial, "w", encoding="utf-8") as stream:
@@ -80,13 +80,13 @@ def verify(kept: str, looks: List[Any]) -> None:
 
 
 def looks(kept: str, entries: List[Entry]) -> List[Any]:
-    """Return what the entries of a tree look like now."""
+    """Return the current status of the entries of a tree."""
     files = os.fsencode(os.path.join(kept, run_directory.FILES))
     return [_look(os.lstat(os.path.join(files, entry.path))) for entry in entries]
 
 
 def _look(status: os.stat_result) -> Optional[List[int]]:
-    """Return what changes whenever the content of a file does; another tree may have a link to it."""
+    """Return what changes whenever the content of a file does; a hard link from another tree changes none of it."""
     return [status.st_ino, status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
 
 
@@ -121,7 +121,7 @@ def digest(path: bytes) -> str:
 
 def copy(kept: str, to: str) -> None:
     """
-    Copy a kept tree into a directory that does not exist yet, where its user may change everything.
+    Copy a kept tree into a directory that does not exist yet, in which the user may change everything.
 
     Raises:
         OSError: If the tree is damaged, or the copy cannot be written.
@@ -146,7 +146,7 @@ def copy(kept: str, to: str) -> None:
 
 def copy_file(source: bytes, target: bytes, mode: int, size: int) -> None:
     """
-    Copy a file to a new one, as a clone where the file system can do that.
+    Copy a file to a new one, as a clone if the file system supports that.
 
     Raises:
         OSError: If the source is not a file of that size.
@@ -158,7 +158,7 @@ def copy_file(source: bytes, target: bytes, mode: int, size: int) -> None:
             if not clone(reader, writer):
                 offset = 0
                 while offset < size:
-                    # A file system that runs full ends this with an error.
+                    # If the file system is full, this ends with an error.
                     count = os.sendfile(writer, reader, offset, size - offset)
                     if not count:
                         break
@@ -173,12 +173,12 @@ def copy_file(source: bytes, target: bytes, mode: int, size: int) -> None:
 
 
 def create(path: bytes) -> int:
-    """Create a file where nothing is yet."""
+    """Create a file at a path that does not exist yet."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def clone(reader: int, writer: int) -> bool:
-    """Make a file share the blocks of another one until either is written; return whether the file system can."""
+    """Make a file share the blocks of another until either is written; return whether the file system supports that."""
     try:
         fcntl.ioctl(writer, _CLONE, reader)
     except OSError:
@@ -187,7 +187,7 @@ def clone(reader: int, writer: int) -> bool:
 
 
 def erase(path: str) -> None:
-    """Remove a directory with everything in it, whose directories may forbid that even to their owner."""
+    """Remove a directory with everything in it, even if permissions of its directories forbid that to their owner."""
     waiting = [path]
     while waiting:
         found = waiting.pop()
@@ -202,7 +202,7 @@ def erase(path: str) -> None:
 
 
 def around(path: str) -> Optional[str]:
-    """Return the directory of files of the kept tree that a path is in; None if it is in none."""
+    """Return the directory of files of the kept tree that contains a path; None if none does."""
     while path != os.path.dirname(path):
         above = os.path.dirname(path)
         room = os.path.basename(os.path.dirname(above))
@@ -236,7 +236,7 @@ def lent(files: str) -> Iterator[str]:
 
 
 def unchanged(run_dir: str) -> FrozenSet[bytes]:
-    """Return the files of a run's copy, by their paths below the run's directory, that are as they were sent."""
+    """Return the files of a run's copy that are still as they were sent, by their paths below the run's directory."""
     entries = entries_of(os.path.realpath(os.path.join(run_dir, run_directory.TREE)))
     found = set()
     base, prefix = os.fsencode(run_dir), os.fsencode(run_directory.CODE)

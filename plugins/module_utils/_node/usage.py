@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what a node and the ranks of a run on it use: counters, of which ``_common.usage`` makes shares.
+Measure the resource usage of a node and of a run's ranks on it: counters, from which ``_common.usage`` computes shares.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, run_directory, wire
 from ansible_collections.madctl.multinode.plugins.module_utils._node import log_segments, procfs, small_files
 
-# More of either has no place on a screen; the job writes both.
+# More of either has no place on a screen; the job controls both numbers.
 MOST_RANKS = 4096
 _EVENTS_BYTES = 1 << 24
 # Fields of a process's ``stat`` from the third one: its parent, four times in ticks, its start, its memory in pages.
@@ -23,7 +23,7 @@ _KEPT = (events.STARTED, events.JOINED, events.RANK_EXIT, events.STOPPING)
 
 
 class Process(NamedTuple):
-    """A process: its parent, the seconds that it and its collected children have computed, its memory, its age."""
+    """A process: its parent, its CPU seconds including those of collected children, its memory, its age."""
 
     parent: int
     seconds: float
@@ -39,7 +39,7 @@ class Rank(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What of a run is on this node: the processes that start ranks, since when, the ranks; whether it must end."""
+    """The part of a run on this node: the processes that start ranks, since when, the ranks; whether it must end."""
 
     runners: List[int]
     began: Optional[float]
@@ -48,7 +48,7 @@ class Job(NamedTuple):
 
 
 def job(run_dir: str) -> Job:
-    """Read from the events of a run on this node what belongs to it."""
+    """Read from the events of a run on this node which processes belong to it."""
     try:
         data = small_files.read(os.path.join(run_dir, run_directory.EVENTS), _EVENTS_BYTES)
     except OSError:
@@ -95,7 +95,7 @@ def processes(proc: str = procfs.PROC) -> Dict[int, Process]:
 
 
 def families(known: Dict[int, Process], heads: Iterable[int]) -> Dict[int, Set[int]]:
-    """Return, for each of some processes, it and its descendants, without those that are below another of them."""
+    """Return each of some processes with its descendants, except those that are below another one of them."""
     below: Dict[int, List[int]] = {}
     for pid, process in known.items():
         below.setdefault(process.parent, []).append(pid)
@@ -113,7 +113,7 @@ def families(known: Dict[int, Process], heads: Iterable[int]) -> Dict[int, Set[i
 
 
 def spent(known: Dict[int, Process], family: Set[int], proc: str = procfs.PROC) -> Dict[str, Any]:
-    """Return what a family of processes has used so far, and holds."""
+    """Return the resources that a family of processes has used so far, and holds."""
     return {
         "cpu_seconds": round(sum(known[pid].seconds for pid in family), 2),
         "memory_bytes": _memory(known, family, proc),
@@ -123,9 +123,9 @@ def spent(known: Dict[int, Process], family: Set[int], proc: str = procfs.PROC) 
 
 def _memory(known: Dict[int, Process], family: Set[int], proc: str) -> int:
     """
-    Return how much memory processes hold: each one's own, and the largest part that one shares with others.
+    Return how much memory processes hold: each one's own, and the largest part that any of them shares.
 
-    The exact number would make the kernel walk the page tables of the job, again and again.
+    For the exact number, the kernel would have to walk the page tables of the job again and again.
     """
     own, most = 0, 0
     page = os.sysconf("SC_PAGE_SIZE")
@@ -140,7 +140,7 @@ def _memory(known: Dict[int, Process], family: Set[int], proc: str) -> int:
 
 
 def cpu(proc: str = procfs.PROC) -> Dict[str, Any]:
-    """Return for how many ticks the node's processors were busy, of how many, and how many there are."""
+    """Return the busy ticks of the node's processors, all ticks, and the number of processors."""
     lines = [line.split() for line in procfs.read(proc + "/stat").splitlines() if line.startswith(b"cpu")]
     numbers = list(map(int, lines[0][1:9])) if lines else [0]
     # The fourth is idle, the fifth waits for a disk.
@@ -153,7 +153,7 @@ def memory(pid: int, root: str = "/") -> Dict[str, Any]:
 
     Args:
         pid: A process of the job; another one may have other limits.
-        root: Where ``proc`` and ``sys`` are.
+        root: The directory of ``proc`` and ``sys``.
     """
     words = (line.split() for line in procfs.read(os.path.join(root, "proc/meminfo")).decode().splitlines())
     known = {line[0].rstrip(":"): int(line[1]) * 1024 for line in words if len(line) > 1 and line[1].isdigit()}
@@ -165,7 +165,7 @@ def memory(pid: int, root: str = "/") -> Dict[str, Any]:
 
 
 def _limits(pid: int, root: str) -> List[Tuple[int, int]]:
-    """Return use and limit of each control group around a process that has a limit, in version 2 and 1."""
+    """Return usage and limit of each control group around a process that has a limit, in versions 2 and 1."""
     found = []
     for line in procfs.read(os.path.join(root, "proc/%d/cgroup" % pid)).decode("utf-8", "replace").splitlines():
         _, _, rest = line.partition(":")
@@ -187,7 +187,7 @@ def _around(place: str, path: str, current: str, most: str, cache: str) -> List[
         used = small_files.text(os.path.join(group, current), 32) or ""
         if limit.isdigit() and used.isdigit():
             lines = (line.split() for line in (small_files.text(os.path.join(group, "memory.stat")) or "").splitlines())
-            # What is cached of files is given back as soon as it is needed.
+            # Cached file data is given back as soon as memory is needed.
             cached = sum(int(line[1]) for line in lines if len(line) == 2 and line[0] == cache and line[1].isdigit())
             found.append((max(0, int(used) - cached), int(limit)))
     return found
@@ -197,7 +197,7 @@ def _around(place: str, path: str, current: str, most: str, cache: str) -> List[
 
 
 def written(run_dir: str) -> Dict[str, float]:
-    """Return when each log was written last, of the logs that are not empty."""
+    """Return when each log that is not empty was last written."""
     found = {}
     for name, parts in log_segments.segments(os.path.join(run_dir, run_directory.LOGS)).items():
         try:
@@ -216,5 +216,5 @@ def age(logs: Dict[str, float], names: Iterable[str], now: float) -> Optional[fl
 
 
 def clock() -> Dict[str, float]:
-    """Return the time of this node's clock, and of one that nobody sets."""
+    """Return the time of this node's clock, and of a monotonic one."""
     return {"time": round(time.time(), 3), "clock": round(time.monotonic(), 3)}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the tools of the vendors of GPUs, each in a child with a deadline, and parse what they print.
+Run the tools of GPU vendors, each in a child process with a deadline, and parse their output.
 
-What a tool prints beside its answer, and how it fails, is kept: a tool that fails does not mean "no GPU". Delivered
+Other output of a tool, and the way it fails, are kept: a tool that fails does not mean "no GPU". Delivered
 beside the supervisor; private to the collection.
 """
 
@@ -26,7 +26,7 @@ Run = Callable[[Sequence[str]], str]
 
 
 class ToolError(ValueError):
-    """A tool gave no usable answer; the text says why, in the tool's own words where it has some."""
+    """A tool gave no usable answer; the text says why, in the tool's own words if it has any."""
 
 
 def run_bounded(argv: Sequence[str]) -> str:
@@ -35,7 +35,7 @@ def run_bounded(argv: Sequence[str]) -> str:
 
     Raises:
         OSError: If it cannot be started.
-        subprocess.SubprocessError: If it does not answer within ``TOOL_SECONDS``, or fails, with its output.
+        subprocess.SubprocessError: If it does not answer within ``TOOL_SECONDS``, or fails; with its output.
     """
     import subprocess  # Slow to import, and only needed where a tool exists.
 
@@ -59,13 +59,13 @@ def run_bounded(argv: Sequence[str]) -> str:
 
 
 def find(root: str, name: str) -> Optional[str]:
-    """Return the path of a tool; None where it is not installed."""
+    """Return the path of a tool; None if it is not installed."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.join(root, "opt/rocm/bin")])
     return executables.which(name, path)
 
 
 def said_by(run: Run, argv: Sequence[str]) -> Tuple[str, Optional[Exception]]:
-    """Return what a tool printed, and its failure where it failed after that."""
+    """Return the output of a tool, and its failure if it failed after that."""
     import subprocess
 
     try:
@@ -95,11 +95,11 @@ def documents(text: str, failure: Optional[Exception]) -> Tuple[List[Any], str]:
 
 
 def rows(text: str, width: int) -> Tuple[List[List[str]], str]:
-    """Parse CSV into rows of ``width`` fields that begin with a number; all other lines are the tool's words."""
+    """Parse CSV into rows of ``width`` fields that begin with a number; all other lines are messages of the tool."""
     rows, words = [], []
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
-        # A GPU with "[GPU is lost]" for its name cannot compute.
+        # A GPU with the name "[GPU is lost]" cannot compute.
         if len(fields) == width and re.fullmatch("[0-9]{1,9}", fields[0]) and not fields[1].startswith(("[", "ERR")):
             rows.append(fields)
         elif line.strip() and line.strip() != "No devices were found":
@@ -108,7 +108,7 @@ def rows(text: str, width: int) -> Tuple[List[List[str]], str]:
 
 
 def said(entry: Dict[str, Any], *names: str) -> Optional[str]:
-    """Return the first of several values that is known."""
+    """Return the first known one of several values."""
     values = (str(entry.get(name) or "").strip() for name in names)
     return next((value for value in values if value and value != "N/A"), None)
 
@@ -130,5 +130,5 @@ def reason(error: Exception) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return the beginning of a tool's words, on one line."""
+    """Return the beginning of a tool's messages, on one line."""
     return " ".join(text.split())[:_WORDS_CHARACTERS]

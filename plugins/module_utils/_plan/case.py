@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is judged, and what was chosen so far. Private to the collection."""
+"""The case to judge, and the choices so far. Private to the collection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.request 
 @dataclass(frozen=True)
 class Case:
     """
-    What is judged: a request, and in rank order the nodes with their facts, as the job sees them.
+    The case to judge: a request, and in rank order the nodes with their facts, as the job sees them.
 
     ``has_spares`` is whether another node can replace one that the proof refuses.
     """
@@ -62,7 +62,7 @@ class Case:
 @dataclass(frozen=True)
 class Choices:
     """
-    What was chosen so far, everything but the port in rank order.
+    The choices so far, all but the port in rank order.
 
     ``pythons`` are paths of the job's Python, and ``reports`` what they report; ``cwds`` working directories;
     ``candidates`` cards, empty if no network could be chosen; ``port`` is where nodes meet, 0 if it cannot be used;
@@ -81,7 +81,7 @@ Chosen = Tuple[Choices, List[Problem]]
 
 
 def case_of(request: Request, hosts: Sequence[str], facts: Sequence[Facts], has_spares: bool = False) -> Case:
-    """Return the case to judge; a Python that the work begins with wins, and is required."""
+    """Return the case to judge; a Python at the beginning of the work wins, and is required."""
     named = command_line.chosen_python(request.work, request.shape, None)
     if named:
         own: Dict[str, Own] = {host: {**had, "python": named} for host, had in request.own.items()}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Compare the cards of all nodes: which ones reach each other, and what is wrong with the rest.
+Compare the cards of all nodes: which ones reach each other, and why the others do not.
 
 Pure; private to the collection.
 """
@@ -25,14 +25,14 @@ Network = Union[IPv4Network, IPv6Network]
 _Way = Tuple[str, int, route_tables.Ranges]
 # By card: why it is not usable, and its addresses.
 _Broken = Dict[str, Tuple[str, List[Candidate]]]
-# Why an interface is rejected if that is a fault rather than its nature.
+# Why an interface is rejected if that is a fault, and not its nature.
 _FAULTS = ("down", "no carrier", "no address")
-# A network of at most this many addresses has no room for a third node: nodes reach each other by routes.
+# A network of at most this many addresses has no room for a third node: nodes reach each other through routes.
 _FEW = 4
 
 
 class Group:
-    """All nodes beside each other."""
+    """The facts of all nodes, side by side."""
 
     def __init__(self, hosts: Sequence[str], facts: Sequence[Facts]) -> None:
         self.hosts, self.facts = hosts, facts
@@ -88,7 +88,7 @@ class Group:
 
     @cached_property
     def qualifying(self) -> Each:
-        """The cards that qualify: those for data, or without a data network all that reach the others."""
+        """The cards that qualify: those for data or, without a data network, all that reach the others."""
         found = next(filter(all, (self.reaching(pool, 1) for pool in (self.data, self.cards))), None)
         return found or [[] for _ in self.hosts]
 
@@ -103,7 +103,7 @@ class Group:
         return ([], several) if several else (self.one_address_each(left), [])
 
     def one_address_each(self, cards: Each) -> List[Candidate]:
-        """Choose every node's address that SSH came in by, otherwise its first, in one network if all share one."""
+        """Choose every node's address that SSH came in by, otherwise its first, in a network of all if there is one."""
         common = set.intersection(*({c.network for c in own} for own in cards))
         entered = Counter(c.network for own in cards for c in own if c.address in self.management.addresses)
         networks = [c.network for c in cards[0] if c.network in common]
@@ -114,7 +114,7 @@ class Group:
     # -- why not --------------------------------------------------------------------------------------
 
     def _broken(self, number: int) -> _Broken:
-        """Return cards of a node that are not usable, each with the reason and the addresses that it has anyway."""
+        """Return unusable cards of a node, each with the reason and the addresses that it nevertheless has."""
         names, found = self.names[number], {}
         for name, entry in names.items():
             reason = network_cards.rejection(entry, names)
@@ -126,7 +126,7 @@ class Group:
         """
         Find nodes outside a network that most others are in, or should be in.
 
-        Falling back to the management network would hide a cable that is unplugged. The same address on every
+        Falling back to the management network would hide an unplugged cable. The same address on every
         node, such as that of a service processor, is not a network between them.
         """
         members: Dict[str, Dict[str, Candidate]] = {}
@@ -174,7 +174,7 @@ class Group:
         for host, broken, names in zip(self.hosts, everywhere, self.names):
             faults = [fault(name, reason) for name, (reason, _) in broken.items() if name in meant]
             if not faults and not set(names) & meant:
-                # Its card may have another name here.
+                # Its card may have a different name on this node.
                 faults = [fault(name, reason) for name, (reason, _) in broken.items()] if meant else []
                 faults = faults or ["%s is missing" % name for name in sorted(meant)]
             if faults:
@@ -183,7 +183,7 @@ class Group:
         return found
 
     def _meant(self, everywhere: Sequence[_Broken]) -> Set[str]:
-        """Return cards in networks of two nodes; of two nodes one is enough, since the other may have lost its card."""
+        """Return cards in networks of two nodes; of two nodes one is enough, as the other may have lost its card."""
         nodes: Dict[str, Set[int]] = {}
         called: Dict[str, Set[str]] = {}
         for number, (names, broken) in enumerate(zip(self.names, everywhere)):
@@ -211,13 +211,13 @@ class Group:
 
 
 def _place(candidate: Candidate) -> str:
-    """Return what cards of several nodes have in common: a network, or a name if each node has a network of its own."""
+    """Return what cards of several nodes have in common: a network, or a name if each node has its own network."""
     return candidate.interface if network_of(candidate.network).num_addresses <= _FEW else candidate.network
 
 
 def _dark_rdma(names: network_cards.Names) -> List[str]:
     """
-    Return a node's RDMA cards if none of them has a carrier: next to an unused port there is a port that has one.
+    Return a node's RDMA cards if none of them has a carrier; unused ports are normal beside a port with a carrier.
 
     Many nodes drop the addresses of cards whose cables are unplugged.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare nodes: the value that most have is the right one. Pure; private to the collection."""
+"""Compare nodes: the most frequent value is taken as the right one. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def usual(values: Sequence[Known]) -> Optional[Known]:
 
 
 def odd_ones(nodes: Iterable[Tuple[str, Known]], value: Callable[[Known], Any]) -> List[Tuple[str, Any, Any]]:
-    """Return nodes whose value is not that of most nodes, with both; nodes without a value are not judged."""
+    """Return nodes whose value differs from that of most nodes, with both; nodes without a value are not judged."""
     values = [(host, value(facts)) for host, facts in nodes]
     most = usual([entry for _, entry in values if entry is not None])
     return [(host, entry, most) for host, entry in values if entry not in (None, most)]
 
 
 def odd(code: str, nodes: Iterable[Tuple[str, Known]], value: Callable[[Known], Any], what: str) -> List[Problem]:
-    """Report nodes whose value is not that of most nodes."""
+    """Report nodes whose value differs from that of most nodes."""
     text = "%s %s, most nodes have %s"
     return [problem(code, host, text % (what, entry, most)) for host, entry, most in odd_ones(nodes, value)]

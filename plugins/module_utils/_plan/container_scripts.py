@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a model's script finds in its container: the environment of its node, and a runner that needs no eval.
+Files for a model's script in its container: the environment of its node, and a runner that needs no eval.
 
-These are programs for any shell: an image may have no Python, and then its ranks run uncounted. madengine binds its
-working directory to ``/myworkspace``, where our wrapper puts them. Pure; private to the collection.
+These are programs for any shell: an image may have no Python, and then its ranks run uncounted. madengine mounts its
+working directory at ``/myworkspace``, where our wrapper puts them. Pure; private to the collection.
 
     madengine ── model ── bash run.sh ── runner ─┬─ torchrun ── rank ── rank_wrapper.py
                                                  └─ mpirun ── agent ⇢ order of another node's runner
@@ -30,7 +30,7 @@ export MADCTL_MODEL="$(printf '%s\\n' "${{MAD_MODEL_NAME:-}}" "$PWD" "$*" | cksu
 exec "$@"
 """
 
-# Which Python runs this and that; an old one cannot run our wrapper.
+# Which Python runs which program; an old one cannot run our wrapper.
 _HAS_PYTHON = "\"$python\" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null"
 
 _TORCHRUN = (
@@ -60,7 +60,7 @@ _RANK = """\
 exec "$MADCTL_RANK_PYTHON" -I -S "${0%/*}/rank_wrapper.py" "$MADCTL_RANK_PYTHON" "$@"
 """
 
-# Outside of the container another user reads and removes what its root writes; nobody else enters the directory.
+# Outside the container, a different user reads and removes what its root writes; no other user enters the directory.
 _NEXT_CALL = """\
 # A small image may lack what tells models apart, and a script may clear its environment.
 MADCTL_MODEL=${MADCTL_MODEL:-0}
@@ -176,7 +176,7 @@ exit "$status"
 """
 )
 
-# The kinds that the runner tells apart; versions as they are told.
+# The kinds that the runner distinguishes, and the versions that they print.
 _KINDS = {
     "openmpi4": mpirun.Mpi("mpirun", mpirun.OPENMPI, "4"),
     "openmpi5": mpirun.Mpi("mpirun", mpirun.OPENMPI, "5"),
@@ -198,7 +198,7 @@ def of(plan: Plan, node: NodePlan, model: ModelWork) -> Dict[str, str]:
         found["mpirun." + name] = "exec %s\n" % " ".join(words)
     program = shlex.quote(model["mpirun"] or "mpirun")
     runner = _WAITING if node["node_rank"] else _MPIRUN.format(program=program)
-    # Some daemons look for the agent though they start nothing.
+    # Some daemons look for the agent although they start nothing.
     return {**found, "runner": runner, AGENT: _AGENT}
 
 
@@ -207,7 +207,7 @@ def _exports(variables: Mapping[str, str]) -> str:
 
 
 def _ranks(plan: Plan) -> str:
-    """Return what the wrapper of a rank reads; the runner, and so madengine, gets its output as well."""
+    """Return what the wrapper of a rank reads; the runner, and so madengine, also gets its output."""
     about = {"python": "python3", "argv": [], "start_timeout": plan["start_timeout"], "passes_output": True}
     return json.dumps(about)
 
@@ -235,7 +235,7 @@ def exported(env: Mapping[str, object], chosen: Mapping[str, object], given: Seq
     Return the variables that a model's script gets.
 
     Args:
-        env: What the job of this node gets.
+        env: The variables of this node's job.
         chosen: ``multi_node_args`` of this node's context, whose values win.
         given: Variables that the user's context sets in the container.
     """

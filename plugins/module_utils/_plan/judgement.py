@@ -22,8 +22,8 @@ class Judgement(planner.Outcome):
     """
     The result of inspecting all nodes.
 
-    ``plan`` is None if there are problems. ``without_ifconfig`` names nodes where net-tools must be installed next, if
-    that is all that is missing. ``left_out`` names checks that were not wanted. ``answered`` is the number of nodes
+    ``plan`` is None if there are problems. ``without_ifconfig`` names nodes on which net-tools must be installed next,
+    if that is the only problem. ``left_out`` names checks that were not wanted. ``answered`` is the number of nodes
     that could be inspected, including spares and nodes that are left out.
     """
 
@@ -45,8 +45,8 @@ def judge(
     Judge and plan.
 
     Args:
-        request: Its ``slots`` belong to ``nodes``, or to those that were reached where ``nnodes`` is 0.
-        nodes: All hosts in rank order and their facts, None where one could not be inspected.
+        request: Its ``slots`` belong to ``nodes``, or to those that were reached if ``nnodes`` is 0.
+        nodes: All hosts in rank order and their facts, None for a host that could not be inspected.
         failed: Why nodes could not be inspected.
         nnodes: How many nodes take part; 0 means all.
         restarts: How many times the run may be restarted.
@@ -63,7 +63,7 @@ def judge(
     elif reached:
         names, facts = [host for host, _ in reached], [found for _, found in reached]
         choice = spare_nodes.Choice(names, planner.make(request, names, facts), [], [])
-        # What depends on all nodes together cannot be judged without the missing ones.
+        # Properties of all nodes together cannot be judged without the missing ones.
         unsure = catalog.NEEDS_ALL if problems else ()
         problems += [entry for entry in choice.outcome.problems if entry["code"] not in unsure]
     outcome = choice.outcome
@@ -83,7 +83,7 @@ def judge(
 
 
 def not_run(judged: Judgement, paths: List[str]) -> Dict[str, List[str]]:
-    """List the checks that say nothing about a node: skipped, not applicable, or prevented by another failure."""
+    """List the checks that report nothing about a node: skipped, not applicable, or prevented by another failure."""
     unreached = {entry["host"] for entry in judged.problems if catalog.CHECK_OF.get(entry["code"]) == "reach"}
     silent = {}
     for host in judged.hosts:

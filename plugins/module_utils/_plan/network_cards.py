@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Classify network interfaces: rejected, a card, or a device that is made of software.
+Classify network interfaces: rejected, a card, or a software device.
 
-A tunnel or an overlay reaches other nodes as well, but through a card and much more slowly. Pure; private to the
+A tunnel or an overlay also reaches other nodes, but through a card and much more slowly. Pure; private to the
 collection.
 """
 
@@ -19,13 +19,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.fact_shap
 
 Names = Dict[str, Interface]
 
-# Kinds that the kernel makes of software; none of them carries a packet anywhere by itself.
+# Kinds that the kernel implements in software; none of them carries a packet anywhere by itself.
 _TUNNELS = {
     *("amt", "bareudp", "batadv", "erspan", "fou", "geneve", "gre", "gretap", "gtp", "ip6erspan", "ip6gre"),
     *("ip6gretap", "ip6tnl", "ipip", "l2tp", "ovpn", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"),
 }
 _INNER = {"dummy", "ifb", "netkit", "nlmon", "vrf", "vsockmon"}
-# A switch without a card behind it, as far as can be seen: its ports are not visible.
+# A switch without a visible card behind it: its ports cannot be seen.
 _SWITCHES = {"openvswitch"}
 
 
@@ -34,7 +34,7 @@ class Candidate:
     """
     One address of one interface of one node; ``network`` is in CIDR notation.
 
-    ``also`` are other cards of the node that the job may use as well.
+    ``also`` are other cards of the node that the job may use, too.
     """
 
     interface: str
@@ -49,7 +49,7 @@ class Candidate:
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether it is an address of IPv6."""
+        """Whether it is an IPv6 address."""
         return ":" in self.address
 
 
@@ -66,7 +66,7 @@ def rejection(entry: Interface, names: Names) -> Optional[str]:
         return "loopback"
     if entry["bridge"] and not any(_is_real(port, names) for port in entry["lower"]):
         return "bridge without a physical port"
-    # A member of a VRF has a master too, but keeps its own traffic.
+    # A member of a VRF also has a master, but keeps its own traffic.
     master = entry["master"]
     if master and not (master in names and names[master]["vrf"]):
         return "port of " + master
@@ -85,7 +85,7 @@ def _is_real(name: str, names: Names) -> bool:
 def _stack(
     waiting: List[str], names: Names, is_end: Callable[[Interface], bool] = lambda _: False
 ) -> Iterator[Interface]:
-    """Walk down through devices, each once, but not below one that is an end."""
+    """Walk down through devices, each once, but not below one for which ``is_end`` holds."""
     seen: Set[str] = set()
     waiting = list(waiting)
     while waiting:
@@ -97,10 +97,10 @@ def _stack(
 
 
 def software(entry: Interface, names: Names) -> Optional[str]:
-    """Return what an interface is that is not a card: a tunnel, an overlay, a local end; None for a card."""
+    """Return the nature of an interface that is not a card: a tunnel, an overlay, a local end; None for a card."""
 
     def is_bottom(device: Interface) -> bool:
-        """Return whether a device itself shows what it is, rather than those below it."""
+        """Return whether a device itself shows its nature, rather than those below it."""
         is_known = device["physical"] or device["bond"] or _made_of(device)
         return bool(is_known) or not any(map(names.get, device["lower"]))
 
@@ -111,7 +111,7 @@ def software(entry: Interface, names: Names) -> Optional[str]:
 
 
 def _made_of(entry: Interface) -> Optional[str]:
-    """Return what a device is made of if that is software, whatever is below it."""
+    """Return the kind of a software device, whatever is below it; None for any other."""
     if entry["physical"] or entry["bond"]:
         return None
     kind = str(entry["kind"])
@@ -125,7 +125,7 @@ def _made_of(entry: Interface) -> Optional[str]:
 
 
 def is_routed(entry: Interface) -> bool:
-    """Return whether a card may reach nodes that are in none of its networks."""
+    """Return whether a card may reach nodes outside all its networks."""
     return entry["kind"] not in _SWITCHES
 
 
@@ -165,7 +165,7 @@ def repeated(facts: Sequence[Facts]) -> Set[str]:
 
 
 def for_nccl(candidate: Candidate, facts: Facts) -> str:
-    """Write interfaces' names for NCCL, which takes prefixes: exact only where a prefix would trap."""
+    """Format interfaces' names for NCCL, which takes prefixes: exact names only if a prefix would match others."""
     own = [card.interface for card in candidate.cards]
     others = [entry["name"] for entry in facts["interfaces"] if entry["name"] not in own]
     traps = any(other.startswith(name) for other in others for name in own)

@@ -6,11 +6,11 @@ What counts is whether nodes reach each other, then what kind of device carries 
 
 1. Cards, up and with a carrier, whose addresses are in a network of all nodes or are routed to all others over
    these cards, and which are not on the management network, the one that SSH came in by.
-2. Cards on the management network, never without a word where another card was meant.
+2. Cards on the management network, always with a warning if another card was meant.
 3. Cards that reach the others by the default route alone.
 
-Tunnels and overlays are taken only by request, and a request is taken at its word: the proof decides. Several that
-are left is an error, never a guess.
+Tunnels and overlays are used only on request, and a request is taken literally: the proof decides. If several
+candidates are left, that is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def choose(
     Args:
         hosts: Names of the nodes, in rank order.
         facts: What ``node_info`` returned, in the same order.
-        wanted: An interface's name or a network in CIDR notation that the user asks for, of all nodes or of each.
-        master: An address of the first node that the user asks for; without ``wanted`` it says which network.
+        wanted: The requested interface's name or network in CIDR notation, for all nodes or for each.
+        master: A requested address of the first node; without ``wanted``, it determines the network.
 
     Returns:
         Candidates and problems; with candidates all problems are warnings.
@@ -76,7 +76,7 @@ def _by_master(group: Group, master: str) -> Choice:
 
 def explain(hosts: Sequence[str], facts: Sequence[Facts], chosen: Sequence[Candidate]) -> Dict[str, List[Row]]:
     """
-    Return every address of every node with the reason why it was chosen or not.
+    Return every address of every node and why it was chosen or not.
 
     An interface with very many addresses is represented by the first ones and those that were chosen.
 
@@ -120,7 +120,7 @@ def _verdict(group: Group, number: int, entry: Interface, candidate: Candidate, 
 
 
 def routed(candidate: Candidate, fact: Facts) -> Routing:
-    """Return the devices by which a node should reach all others from its address; empty if nothing leaves by it."""
+    """Return the devices through which a node should reach all others from its address; empty if it sends nothing."""
     names = network_cards.by_name(fact)
     ends_here = "LOOPBACK" in names[candidate.interface]["flags"] or names[candidate.interface]["kind"] == "dummy"
     return {} if ends_here else {"source": candidate.address, "devices": [card.interface for card in candidate.cards]}
@@ -128,10 +128,10 @@ def routed(candidate: Candidate, fact: Facts) -> Routing:
 
 def cover(facts: Sequence[Facts], chosen: Sequence[Candidate], wanted: Optional[str] = None) -> List[str]:
     """
-    Write the networks of the job in as few words as possible, for programs that get the same on all nodes.
+    Write the networks of the job in as few words as possible, for programs that get the same words on all nodes.
 
-    Several networks that are not on all nodes become one that covers them, preferably the one that was asked for,
-    unless it includes another address of a node.
+    Several networks that are not on all nodes become one that covers them, preferably the requested one, unless it
+    includes another address of a node.
     """
     each = [{card.network for card in own.cards} for own in chosen]
     networks = sorted(set.union(*each))

@@ -2,8 +2,8 @@
 """
 Turn facts and a request into a plan, or into all problems at once. Pure; private to the collection.
 
-All judgement across nodes is made from here, so it is tested with tables and is the same for the command line, the
-playbooks and the roles.
+All judgement across nodes starts here, so it is tested with tables and is the same for the command line, the playbooks
+and the roles.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Outcome:
     """
     Either ``plan`` or ``problems``; ``warnings`` in both cases. Without work there is no plan.
 
-    ``proof`` is what each node must prove, by host, as far as it can be proven without a plan. ``candidates`` explains
-    the network, a list of rows by host; ``fingerprints`` sums up every node.
+    ``proof`` is what each node must prove, by host, as far as that is possible without a plan. ``candidates`` explains
+    the network, a list of rows by host; ``fingerprints`` summarises every node.
     """
 
     plan: Optional[Plan]
@@ -107,7 +107,7 @@ def _nodes(launch: Launch) -> List[NodePlan]:
 
 def _node(launch: Launch, rank: int, part: Part) -> NodePlan:
     case, choices = launch.case, launch.choices
-    # The user's own values win, and stay out of the plan, because plans are shown and logged.
+    # The user's own values win, and are not part of the plan, because plans are shown and logged.
     given = case.request.env_of(case.hosts[rank])
     env = {name: value for name, value in part.env.items() if name not in given}
     if part.prefix:
@@ -130,7 +130,7 @@ def _node(launch: Launch, rank: int, part: Part) -> NodePlan:
 
 
 def _environment(launch: Launch, rank: int) -> Dict[str, Word]:
-    """Return what the job finds in its environment, unless the user sets it."""
+    """Return the variables of the job that the user may set differently."""
     candidate = launch.choices.candidates[rank]
     return {
         "MASTER_ADDR": launch.address,
@@ -147,7 +147,7 @@ def _environment(launch: Launch, rank: int) -> Dict[str, Word]:
 
 
 def _own_environment(launch: Launch, rank: int) -> Dict[str, Word]:
-    """Return what the user cannot set."""
+    """Return the variables that the user cannot set."""
     own = launch.case.run_dir(rank)
     return {
         run_directory.RUN_ID: launch.case.request.run_id,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Use the network that the user asks for, by an interface's name or in CIDR notation, without questioning it.
+Use the requested network, an interface's name or in CIDR notation, without questioning it.
 
 Pure; private to the collection.
 """
@@ -23,10 +23,10 @@ _NARROWER = "give one interface, or a network that only it is in: --interface NA
 
 def choose(group: Group, asked: Sequence[Optional[str]]) -> Choice:
     """
-    Choose what was asked for; the proof shows whether it works.
+    Choose the requested network; the proof shows whether it works.
 
     Args:
-        asked: For each node; one for which nothing was asked takes the network of the first one that has a wish.
+        asked: The request for each node; a node without one takes the network of the first node that has one.
     """
     wishes = [(number, wish) for number, wish in enumerate(asked) if wish is not None]
     given = {number: _matches(group.facts[number], wish, group.repeated) for number, wish in wishes}
@@ -69,7 +69,7 @@ def _matching(cards: int) -> str:
 
 
 def _matches(fact: Facts, wanted: str, repeated: Set[str]) -> List[Candidate]:
-    """Return what matches; addresses of several nodes, or that the rule rejects, only if nothing else does."""
+    """Return the matches; addresses that several nodes have, or that the rule rejects, only if there are no others."""
     names = network_cards.by_name(fact)
     if "/" not in wanted:
         if wanted not in names:
@@ -105,7 +105,7 @@ def _unusable(group: Group, number: int, own: List[Candidate], wanted: str) -> L
 
 
 def _twice(group: Group, each: Each) -> List[Problem]:
-    """Return nodes all of whose addresses belong to others as well."""
+    """Return nodes all of whose addresses also belong to other nodes."""
     holders, found = _holders(group), []
     for host, own in zip(group.hosts, each):
         address, name = own[0].address, own[0].interface
@@ -127,7 +127,7 @@ def _holders(group: Group) -> Dict[str, List[str]]:
 
 
 def _is_ambiguous(group: Group, number: int, own: Sequence[Candidate]) -> bool:
-    """Return whether the user must choose: cards of one network and rails go together, management does not."""
+    """Return whether the user must choose: cards in one network, and rails, go together, but management does not."""
     networks, names = {c.network for c in own}, {c.interface for c in own}
     if len(networks) < 2 or len(names) < 2:
         return False
@@ -136,7 +136,7 @@ def _is_ambiguous(group: Group, number: int, own: Sequence[Candidate]) -> bool:
 
 
 def _first(group: Group, number: int, own: List[Candidate], common: Set[str], each: Each) -> Candidate:
-    """Choose the card that nodes meet on: in a network of all nodes, and the one that the route uses."""
+    """Choose the card that nodes meet on: one in a network of all nodes, and the one that the route uses."""
     shared = [c for c in own if c.network in common] or own
     peer = next((c.address for other, cs in enumerate(each) if other != number for c in cs), None)
     led = [c for c in shared if peer and len(shared) > 1 and group.table(number).carries(c.interface, peer)]

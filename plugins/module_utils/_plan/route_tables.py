@@ -2,7 +2,7 @@
 """
 Reason with the route tables that nodes reported. Pure; private to the collection.
 
-This is only the main table: a node may have rules that use others. So it serves the plan, and the proof asks the
+This is only the main table: a node may have rules that use others. So it serves the plan, while the proof queries the
 kernel itself.
 """
 
@@ -32,7 +32,7 @@ class Table:
         self._leave(inside, 1 << 32)
 
     def _leave(self, inside: List[Tuple[int, Optional[Way]]], first: int) -> None:
-        """Return to the wider route after the end of each route that ends before."""
+        """Return to the wider route after each narrower one that ends before ``first``."""
         while inside and inside[-1][0] < first:
             last, _ = inside.pop()
             self._begin(last + 1, inside[-1][1] if inside else None)
@@ -45,7 +45,7 @@ class Table:
             self._ways.append(way)
 
     def ranges(self, interface: str, shortest: int = 0) -> Ranges:
-        """Return the addresses that are reached over an interface, by routes with at least that prefix length."""
+        """Return the addresses that are reached over an interface, through routes with at least that prefix length."""
         key = (interface, shortest)
         if key not in self._ranges:
             ends = [*self._starts[1:], 1 << 32]
@@ -56,7 +56,7 @@ class Table:
         return self._ranges[key]
 
     def carries(self, interface: str, address: str, shortest: int = 0) -> bool:
-        """Return whether an address is reached over an interface, by a route with at least that prefix length."""
+        """Return whether an address is reached over an interface, through a route with at least that prefix length."""
         return number_of(address) in self.ranges(interface, shortest)
 
 

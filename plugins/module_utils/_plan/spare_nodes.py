@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Choose the nodes of a run from more than it needs, before the start and at a restart.
+Choose the nodes of a run from a larger number, before the start and at a restart.
 
 Pure; private to the collection.
 """
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan import plan
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks import storage
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-# All hosts and their facts, None where one could not be inspected.
+# All hosts and their facts, None for a host that could not be inspected.
 _Tried = Sequence[Tuple[str, Optional[Facts]]]
 
 
@@ -41,12 +41,12 @@ def choose(request: Request, nodes: _Tried, failed: Sequence[Problem], wanted: i
         failed: Why nodes could not be inspected.
 
     Returns:
-        The choice. If too few nodes are good, its outcome has all problems of all nodes.
+        The choice. If too few nodes are usable, its outcome has all problems of all nodes.
     """
     slots = dict(zip((host for host, _ in nodes), request.slots))
     facts = {host: fact for host, fact in nodes if fact is not None}
     good, bad = list(facts), list(failed)
-    # A node that lost its mount is replaced; where all nodes are alike, only the proof tells.
+    # A node that lost its mount is replaced; if all nodes are alike, only the proof shows whether they share it.
     is_mixed = storage.is_mixed(list(facts.items()), request.shared_fstypes)
     while True:
         taken = good[:wanted]
@@ -77,7 +77,7 @@ def _replaced(meant: List[str], taken: List[str], bad: List[Problem]) -> List[Pr
 
 
 def keep(request: Request, choice: Choice, nodes: _Tried, restarts: int) -> Restart:
-    """Return what a restart needs to plan again; of the user's environment only which GPUs the job sees."""
+    """Return what a restart needs to plan again; from the user's environment, only which GPUs the job sees."""
     wanted = {*choice.hosts, *choice.spares}
     own = {host: {**had, "env": _emptied(had.get("env", {}))} for host, had in request.own.items()}
     bare = {**asdict(request), "env": _emptied(request.env), "own": own, "slots": ()}
@@ -92,7 +92,7 @@ def _emptied(env: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _without_files(facts: Facts, proven: bool) -> Facts:
-    """Drop the files that proved shared storage, which are gone by then; what they proved of nodes that ran stays."""
+    """Drop the files that proved shared storage, which are gone by then; keep what they proved about nodes that ran."""
     return {**facts, "mounts": [{**mount, "file": None, "proven": proven} for mount in facts["mounts"]]}
 
 
@@ -106,7 +106,7 @@ def again(plan: Plan, failures: Dict[str, str], attempt: int) -> Optional[Tuple[
         attempt: The number of this restart, from 1.
 
     Returns:
-        The new plan, and the new node by the old one; None if nothing is left to try.
+        The new plan, and the new node by the old one; None if no nodes are left to try.
     """
     kept = plan.get("restart")
     if not kept or attempt > kept["most"]:

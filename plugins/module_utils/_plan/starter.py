@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a runner's file writes: every node's part of a plan, and what arming a node needs besides. Private."""
+"""The output of a runner's file: every node's part of a plan, and what else arming a node needs. Private."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import
 @dataclass(frozen=True)
 class Launch:
     """
-    What all nodes of a launch share: what was judged and chosen, and the address and port that they meet at.
+    What all nodes of a launch share: the case and the choices, and the address and port at which they meet.
 
     ``network`` is the job's in CIDR notation, None on a single node that needs none.
     """
@@ -32,7 +32,7 @@ class Launch:
         return sum(self.choices.nprocs)
 
     def program(self, rank: int, name: str) -> List[Word]:
-        """Return the command line of a program of ours on a node."""
+        """Return the command line of one of our programs on a node."""
         path = "%s/%s/%s" % (self.case.run_dir(rank), run_directory.BIN, name)
         return [self.case.facts[rank]["interpreter"], "-I", "-S", path]
 
@@ -40,10 +40,10 @@ class Launch:
 @dataclass
 class Part:
     """
-    What starts on one node, as far as it is written.
+    What starts on one node, as far as it is known.
 
-    ``argv`` is what the supervisor executes, empty where it only starts daemons. ``prefix`` starts ranks of any program
-    when it is written before one. The user's variables win over ``env``, and not over ``own_env``.
+    ``argv`` is what the supervisor executes, empty if it only starts daemons. ``prefix``, written before any program,
+    starts ranks of it. The user's variables win over ``env``, and not over ``own_env``.
     """
 
     env: Dict[str, Word]
@@ -59,9 +59,9 @@ class Starter:
     """
     What one runner does.
 
-    ``write`` adds to the parts of all nodes. Of one node, with a secret of the run, ``files`` returns the text of files
-    in its run directory by name, and ``relay`` its part in starting daemons. ``after`` is a program of ours that runs
-    when everything else has ended.
+    ``write`` adds to the parts of all nodes. For one node and a secret of the run, ``files`` returns the text of files
+    in its run directory by name, and ``relay`` its part in starting daemons. ``after`` is one of our programs, which
+    runs when everything else has ended.
     """
 
     name: str
@@ -72,5 +72,5 @@ class Starter:
 
 
 def threads(nproc: int) -> Dict[str, Word]:
-    """Return what torchrun sets as well, with a banner on every node, unless it is set already."""
+    """Return the variable that torchrun also sets, with a banner on every node, unless it is set already."""
     return {"OMP_NUM_THREADS": "1"} if nproc > 1 else {}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find what differs between nodes unnoticed: versions, limits, space, files.
+Find differences between nodes that otherwise go unnoticed: versions, limits, space, files.
 
 Versions come from package metadata and torch's version file; torch itself is never imported, which
 would cost seconds and memory on every node. Private to the collection.
@@ -17,7 +17,7 @@ from typing import Any, Dict, Optional, Sequence
 from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._node import executables, node_lock, small_files
 
-# The distributions whose versions must be the same everywhere, as the names of their metadata directories begin.
+# The distributions whose versions must be the same on all nodes, by the beginnings of their metadata directories.
 PACKAGES = ("torch", "numpy", "nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "mpi4py", "madengine")
 NCCL_FILES = ("/etc/nccl.conf", "~/.nccl.conf")
 _LIMITS = {"memlock": resource.RLIMIT_MEMLOCK, "nofile": resource.RLIMIT_NOFILE}
@@ -26,7 +26,7 @@ _FAULT_CHARACTERS = 400
 PYTHON_SECONDS = 12.0
 MPI_CHARACTERS = 400
 # Runs in the job's Python, with its own import path. It searches for a module without running any of its packages,
-# and runs nothing from the working directory, where files may be called as the modules are that it needs.
+# and runs nothing from the working directory, where files may have the names of modules that it needs.
 _REPORT = """
 import sys
 own = [] if getattr(sys.flags, 'safe_path', 0) else [sys.path.pop(0)]
@@ -88,16 +88,16 @@ def python(
     with_mpi: bool = True,
 ) -> Dict[str, Any]:
     """
-    Find the job's Python: the wanted path where it exists, and this node's own python3 otherwise.
+    Find the job's Python: the wanted path if it exists, otherwise this node's own python3.
 
     Args:
-        module: What the job runs, from the working directory ``chdir`` or elsewhere.
-        env: Variables of the job that decide what it finds.
-        with_mpi: Whether to search for an MPI, too, which takes as long as starting it.
+        module: The module that the job runs, from the working directory ``chdir`` or elsewhere.
+        env: Variables of the job that affect what it finds.
+        with_mpi: Whether to also search for an MPI, which takes as long as starting it.
 
     Returns:
-        ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python
-        reports, None where it was not run or did not answer); ``mpi``, as ``mpi`` returns it.
+        ``wanted`` and ``own`` (paths or None), each with ``_exists``, and with ``_report`` (what that Python reports,
+        None if it was not run or did not answer); ``mpi``, as ``mpi`` returns it.
     """
     own = executables.which("python3")
     result: Dict[str, Any] = {"wanted": wanted, "own": own}
@@ -105,7 +105,7 @@ def python(
         path = result[key]
         usable = bool(path) and executables.is_program(path)
         result[key + "_exists"] = usable
-        # The node's own Python is the second choice, and runs only where the first one is missing.
+        # The node's own Python is the second choice, and runs only if the first one is missing.
         asked = inspect and usable and not (key == "own" and result["wanted_exists"])
         result[key + "_report"] = _ask(path, module, chdir, env) if asked else None
     found = [result[key] for key in ("wanted", "own") if result[key + "_exists"]]
@@ -130,7 +130,7 @@ def files(
 
     Args:
         program: What the system executes, a path or a name.
-        search: The job's own search path, where it has one.
+        search: The job's own search path, if it has one.
     """
     base = _base(chdir)
     path = None if entry is None else os.path.join(base, entry)
@@ -180,7 +180,7 @@ def limits() -> Dict[str, Optional[int]]:
 
 
 def space(run_base: str) -> Dict[str, Any]:
-    """Measure free space in bytes where runs write: the run directory's file system and /dev/shm."""
+    """Measure free space in bytes on the file systems that runs write to: that of the run directory, and /dev/shm."""
     path = run_base
     while not os.path.isdir(path) and path != "/":
         path = os.path.dirname(path)
@@ -213,7 +213,7 @@ def mpi(wanted: Optional[str], pythons: Sequence[Optional[str]]) -> Optional[Dic
     Find an mpirun: the wanted one, otherwise one beside the job's Python, otherwise one on the PATH.
 
     Returns:
-        ``program``, its path, and ``text``, how it describes itself; None where none exists.
+        ``program``, its path, and ``text``, how it describes itself; None if there is none.
     """
     beside = [os.path.join(os.path.dirname(python), "mpirun") for python in pythons if python]
     places = [wanted] if wanted else [*beside, executables.which("mpirun")]

@@ -2,8 +2,8 @@
 """
 Find processes that hold GPUs, and describe them. Private to the collection.
 
-Reading a process's files can hang where the process itself hangs, so those of a process in an
-uninterruptible wait are not read.
+Reading a process's files can hang if the process itself hangs, so the files of a process in an uninterruptible wait are
+not read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WATCHERS = ("nvidia-persiste", "nv-hostengine", "dcgm-exporter")
 
 
 def amd(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
-    """Return the processes with memory or a queue on a GPU, which KFD names by numbers of its own."""
+    """Return the processes with memory or a queue on a GPU, for which KFD has its own numbers."""
     holders = []
     processes = os.path.join(root, kfd.PLACE, "proc")
     for pid in procfs.numbered(processes):
@@ -54,7 +54,7 @@ def nvidia(root: str, index_of: Dict[str, int]) -> List[Dict[str, Any]]:
 
 
 def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
-    """Describe a process, as a list of one; empty for this process itself."""
+    """Describe a process, in a list of one; empty for this process itself."""
     if pid == os.getpid():
         return []
     proc = os.path.join(root, "proc")
@@ -78,7 +78,7 @@ def holder(root: str, pid: int, indices: List[int]) -> List[Dict[str, Any]]:
 
 
 def _user(process: str) -> str:
-    """Return the user of a process, by number where the name is unknown."""
+    """Return the user of a process, by number if the name is unknown."""
     found = re.search(r"^Uid:\s+(\d+)", small_files.text(os.path.join(process, "status")) or "", re.MULTILINE)
     if found is None:
         return UNKNOWN

@@ -2,7 +2,7 @@
 """
 Run the vendors' tools to find GPUs, each in a child with a deadline. Private to the collection.
 
-What a tool prints beside its answer, and how it fails, is kept: a tool that fails does not mean "no GPU".
+Other output of a tool, and the way it fails, are kept: a tool that fails does not mean "no GPU".
 
 Formats: the command line documentation of amd-smi, rocm-smi and nvidia-smi.
 """
@@ -22,8 +22,8 @@ class Found(NamedTuple):
     """
     The result of one way to find GPUs.
 
-    ``models`` has one entry per GPU, in order; ``more`` has facts that exist only sometimes, and ``words`` what a tool
-    printed beside its answer.
+    ``models`` has one entry per GPU, in order; ``more`` has facts that exist only sometimes, and ``words`` the other
+    output of a tool.
     """
 
     models: List[str]
@@ -49,13 +49,13 @@ def amd_smi(path: str, root: str, run: vendor_tools.Run) -> Found:
             asic, "market_name", "target_graphics_version"
         )
         models.append(known or gpu_holders.UNKNOWN)
-        # Older releases have another name for the driver's version.
+        # Older releases use another name for the driver's version.
         drivers.append(vendor_tools.said(driver, "version", "driver_version"))
     return _answered(Found(models, drivers[0] if drivers else None, gpu_holders.amd(root, {}), None, words), failure)
 
 
 def _part(entry: Dict[str, Any], name: str) -> Dict[str, Any]:
-    """Return a part of a tool's answer on a GPU; it is a text such as N/A where a permission is missing."""
+    """Return a part of a tool's answer about a GPU; it is a text such as N/A if a permission is missing."""
     part = entry.get(name)
     return part if isinstance(part, dict) else {}
 

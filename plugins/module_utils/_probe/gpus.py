@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find one node's GPUs: how many, which, by which driver, and who holds them. Private to the collection.
+Find one node's GPUs: their number and models, the driver, and the processes that hold them. Private to the collection.
 
-The kernel's own view comes first and starts no program. The vendors' tools run only where it is missing, as in a
-container without these directories.
+The kernel's own view comes first and starts no program. The vendors' tools run only if it is missing, as in a container
+without these directories.
 
 Formats: see ``_node/kfd.py``; ``/proc/driver/nvidia``.
 """
@@ -32,16 +32,16 @@ def gpus(root: str = "/", run: vendor_tools.Run = vendor_tools.run_bounded) -> D
     Find this node's GPUs.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``opt`` are.
-        run: Returns what a command prints; OSError or SubprocessError when it fails.
+        root: The directory of ``proc``, ``sys`` and ``opt``.
+        run: Returns a command's output; raises OSError or SubprocessError if it fails.
 
     Returns:
         ``vendor`` ("amd", "nvidia" or None), ``count``, ``models`` (one per GPU, in order), ``driver``
         (version or None), ``source`` ("kernel", a tool's name or None) and ``holders``, each with
         ``pid``, ``user``, ``command``, ``age_seconds`` (or None), ``run_id`` (or None) and ``gpus``
-        (indices into ``models``). Where they apply, ``note`` (which tool failed, and how), ``uuids`` (one per GPU),
+        (indices into ``models``). If they apply, ``note`` (which tool failed, and how), ``uuids`` (one per GPU),
         ``dead`` (GPUs that do not answer) and ``denied`` (devices that this user may not open: ``path``, and
-        ``group``, None where the device is missing).
+        ``group``, None if the device is missing).
         A user without privileges sees only their own processes among the holders of NVIDIA GPUs.
     """
     for vendor, look in (("amd", _amd_kernel), ("nvidia", _nvidia_kernel)):
@@ -110,8 +110,8 @@ def _denied(root: str, devices: Sequence[str], must_exist: bool) -> List[Dict[st
     Return devices that this user may not open.
 
     Args:
-        must_exist: Whether a missing device is one of them: containers see the kernel's view of all GPUs, but have
-            only the devices that they were given.
+        must_exist: Whether a missing device counts: containers see the kernel's view of all GPUs, but have only the
+            devices that they were given.
     """
     found: List[Dict[str, Any]] = []
     for device in devices if os.path.isdir(os.path.join(root, "dev")) else ():
@@ -134,12 +134,12 @@ def _group(number: int) -> str:
 
 
 def _amd_model(root: str, gpu: kfd.Gpu) -> str:
-    """Return a GPU's product name where its board has one, otherwise its instruction set (gfx942)."""
+    """Return a GPU's product name if its board has one, otherwise its instruction set (gfx942)."""
     card = os.path.join(root, "sys/class/drm/renderD%s/device/product_name" % gpu.minor)
     version = gpu.properties.get("gfx_target_version", "0")
     target = None
     if version.isdigit() and int(version):
-        # 90402 is 9, 4, 2, of which the last two are hexadecimal digits: 90010 is gfx90a.
+        # 90402 means 9, 4, 2, of which the last two are hexadecimal digits: 90010 is gfx90a.
         target = "gfx%d%x%x" % (int(version) // 10000, int(version) // 100 % 100, int(version) % 100)
     name = small_files.text(os.path.join(gpu.path, "name"))
     return small_files.text(card) or target or name or gpu_holders.UNKNOWN
@@ -180,7 +180,7 @@ def _dead(
     silent: List[Dict[str, str]], listed: List[Dict[str, str]], root: str, run: vendor_tools.Run
 ) -> List[Dict[str, str]]:
     """
-    Return which GPUs without a UUID are dead, rather than not used yet.
+    Return which GPUs without a UUID are dead, and not merely unused so far.
 
     nvidia-smi wakes them up, and does not list dead ones. Without its answer they are dead if other GPUs have a UUID.
     """

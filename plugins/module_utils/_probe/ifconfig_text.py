@@ -43,7 +43,7 @@ _SHOWN = 60
 
 
 class Unreadable(ValueError):  # noqa: N818  it describes the text
-    """The text is not what a known ifconfig prints."""
+    """The text is not the output of a known ifconfig."""
 
 
 def parse(text: str) -> List[Dict[str, Any]]:
@@ -53,11 +53,11 @@ def parse(text: str) -> List[Dict[str, Any]]:
     Returns:
         One dict per interface, in the order printed: ``name``, ``flags`` (list), ``mtu`` (bytes, or
         None), ``ether`` (or None) and ``addresses``, each ``{"address": str, "prefix": int}``.
-        Link-local IPv6 addresses are left out: they mean nothing on another host. An alias
+        Link-local IPv6 addresses are left out: they have no meaning on other hosts. An alias
         (``eth0:1``) adds its addresses to its interface.
 
     Raises:
-        Unreadable: If a line is not of a known layout, or in a place where it cannot be.
+        Unreadable: If a line does not have a known layout, or is in an impossible place.
     """
     reader = _Reader()
     for number, line in enumerate(text.split("\n"), 1):

@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ru
 
 _RUNNER = run_directory.RUNNER.encode()
 _CARDS_BYTES = 16 << 20
-# A model's scripts are searched up to these bounds: weights may be beside them.
+# Limits of the search through a model's scripts: weights may be beside them.
 _FILE_BYTES, _FILES = 1 << 20, 2000
 _MODELS = 200
 
@@ -27,8 +27,8 @@ def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
     Return the models that tags select.
 
     Returns:
-        ``name``; ``timeout`` of the card, None without one; ``scripts``, as the card has it; ``uses_runner``,
-        whether any file beside the script mentions the runner, None where that is unknown.
+        ``name``; ``timeout`` of the card, None without one; ``scripts``, as written on the card; ``uses_runner``,
+        whether any file beside the script mentions the runner, None if unknown.
     """
     base = checkout if checkout and os.path.isdir(checkout) else os.path.expanduser("~")
     wanted = {part for tag in tags for word in tag.split(",") for part in (word, word.partition(":")[0].strip())}
@@ -41,7 +41,7 @@ def look(checkout: Optional[str], tags: Sequence[str]) -> List[Dict[str, Any]]:
 
 
 def _cards(base: str) -> Iterator[Tuple[List[str], Dict[str, Any]]]:
-    """Yield the tags of every card, and it, named as madengine names it, without invalid names of models and files."""
+    """Yield every card with its tags, named as madengine names it; skip invalid names of models and files."""
     inner_ones = sorted(glob.glob(os.path.join(base, "scripts", "*", "models.json")))
     for path in [os.path.join(base, "models.json"), *inner_ones]:
         inner = os.path.relpath(os.path.dirname(path), base)
@@ -75,7 +75,7 @@ def _read(path: str) -> List[Any]:
         with open(path, "rb") as stream:
             found = json.loads(stream.read(_CARDS_BYTES))
     except (OSError, ValueError, RecursionError):
-        return []  # madengine explains better what is wrong with it.
+        return []  # madengine's own message about it is better.
     return found if isinstance(found, list) else []
 
 
@@ -83,7 +83,7 @@ def uses_runner(scripts: str) -> Optional[bool]:
     """
     Return whether a script, or what madengine copies with it, mentions the runner.
 
-    None where there is nothing to read, or too much.
+    None if there is nothing to read, or too much.
     """
     directory = os.path.dirname(scripts) if scripts.endswith(".sh") else scripts
     seen, complete = 0, True

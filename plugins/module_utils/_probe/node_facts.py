@@ -60,7 +60,7 @@ ARGUMENTS: Dict[str, Any] = {
 }
 _OF_WAY = (addresses.CAME_IN_BY, "SSH_CONNECTION")
 _NAME_CHARACTERS, _ERROR_CHARACTERS = 256, 1000
-# A vendor's tool has 5 s, and there may be two tools to run.
+# A vendor's tool may take 5 s, and there may be two tools to run.
 _GPU_SECONDS = 11.0
 # A minute for the version of madengine; then docker is called twice.
 _MADENGINE_SECONDS = 85.0
@@ -68,7 +68,7 @@ _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/
 
 
 def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Return what the module of that name returns."""
+    """Return the result of the module ``node_info``."""
     try:
         request = _set_up(request)
     except OSError as error:
@@ -77,7 +77,7 @@ def node_info(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Run the user's setup, if any, and be where it leads to, so that everything is found as the job finds it."""
+    """Run the user's setup, if any, and change to its directory, so that everything is found as the job finds it."""
     if not request.get("setup") and not request.get("login_shell"):
         return request
     asked = {
@@ -92,13 +92,13 @@ def _set_up(request: Dict[str, Any]) -> Dict[str, Any]:
         for name, (soft, hard) in left.limits.items():
             resource.setrlimit(getattr(resource, name), (soft, hard))
     os.environ.clear()
-    # By these we know how this node was reached, whatever the setup does to them.
+    # These show how this node was reached, whatever the setup does to them.
     os.environ.update({**left.env, **{name: before[name] for name in _OF_WAY if name in before}})
     return {**request, "env": {}, "chdir": left.cwd if left.cwd != cwd else chdir}
 
 
 def _left(asked: Dict[str, Any], cwd: str, environment: Dict[str, str]) -> Any:
-    """Run a setup; code that is kept for all runs stays as it is, and the setup may build in it as in the run's own."""
+    """Run a setup; in code that is kept for all runs, use a copy, in which it may build as in the run's own."""
     # Slow to import.
     from ansible_collections.madctl.multinode.plugins.module_utils._node import node_setup, trees
 
@@ -109,7 +109,7 @@ def _left(asked: Dict[str, Any], cwd: str, environment: Dict[str, str]) -> Any:
         left = node_setup.run(asked, own + cwd[len(files) :], environment)
     env = {name: value.replace(own, files) for name, value in left.env.items()}
     place = left.cwd.replace(own, files, 1)
-    # What the setup has made goes with its copy.
+    # What the setup has built is removed with its copy.
     return left._replace(env=env, cwd=place if os.path.isdir(place) else cwd)
 
 
@@ -120,8 +120,8 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
     Args:
         request: As ``ARGUMENTS`` describes it: ``work`` (the user's words), ``shape``, ``python`` and ``chdir``
             (path or None), ``port`` (number or "auto"), ``shared_paths`` (``PATH`` or ``PATH:ro``),
-            ``mpi`` (whether to find out about mpirun), ``run_dir`` (base directory of runs), ``write`` (whether to
-            write files for a proof), ``env`` (those variables of the job that decide what it finds).
+            ``mpi`` (whether to look for mpirun), ``run_dir`` (base directory of runs), ``write`` (whether to
+            write files for a proof), ``env`` (those variables of the job that affect what it finds).
     """
     begun, hostname = time.time(), socket.gethostname()
     answers = _answers(request, hostname)
@@ -148,7 +148,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
         "privileged_below": int(small_files.text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "limits": fingerprint.limits(),
         "visible": {name: os.environ[name] for name in visible_gpus.NAMES if name in os.environ},
-        # None where it is unknown; the reason is in "trouble".
+        # None if unknown; the reason is in "trouble".
         **values,
         "nccl_files": (values["files"] or {}).get("nccl_files"),
         "mpi": (values["python"] or {}).get("mpi"),
@@ -160,7 +160,7 @@ def collect(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _answers(request: Dict[str, Any], hostname: str) -> Dict[str, Dict[str, Any]]:
-    """Call what may hang, each in a child with a deadline."""
+    """Make the calls that may hang, each in a child with a deadline."""
     work, shape, env = request["work"], request["shape"], request["env"]
     job = runners.job_of(shape)
     entry, program = command_line.entry_script(work, shape), command_line.program(work, shape)
@@ -199,12 +199,12 @@ def _storage(request: Dict[str, Any]) -> Dict[str, deadlines.Call]:
 
 
 def _split(path: str) -> Tuple[str, bool]:
-    """Return a shared path, and whether it is only read."""
+    """Return a shared path, and whether it is read-only."""
     return (path[:-3], True) if path.endswith(":ro") else (path, False)
 
 
 def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
-    """Describe one shared path, by mountinfo alone where the path does not answer."""
+    """Describe one shared path, only from mountinfo if the path does not respond."""
     real, read_only = _split(path)
     described = {"path": real, "read_only": read_only, "hung": answer.get("hung"), "error": answer.get("error")}
     return dict(answer.get("value") or mount_table.entry(os.path.normpath(real)), **described)
@@ -212,9 +212,9 @@ def _mount(path: str, answer: Dict[str, Any]) -> Dict[str, Any]:
 
 def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Optional[str]:
     """
-    Return this node's address of an SSH connection; None where sshd knows none.
+    Return this node's address of an SSH connection; None if sshd knows none.
 
-    A link-local address means nothing without its device, so another address of that device takes its place.
+    A link-local address is meaningless without its device, so another address of that device replaces it.
     """
     words = connection.split(" ")
     address, _, device_name = words[2].partition("%") if len(words) == 4 else ("", "", "")
@@ -225,7 +225,7 @@ def _came_in_by(connection: str, cards: Sequence[Dict[str, Any]] = ()) -> Option
 
 
 def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
-    """Join what ifconfig prints with the kernel's facts on each device, or return why it cannot be parsed."""
+    """Combine ifconfig's output with the kernel's facts about each device, or return why it cannot be parsed."""
     links = netlink.links()
     try:
         text = executables.output([ifconfig, "-a"], dict(os.environ, LC_ALL="C")).decode("utf-8", "replace")
@@ -240,7 +240,7 @@ def interfaces(ifconfig: str) -> Tuple[List[Dict[str, Any]], Optional[str]]:
 
 
 def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
-    """Read from sysfs what a network device is, what it belongs to, and what belongs to it."""
+    """Read from sysfs the kind of a network device, what it belongs to, and what belongs to it."""
     base = "/sys/class/net/" + name
 
     def link(part: str) -> Optional[str]:
@@ -261,7 +261,7 @@ def device(name: str, kernel: netlink.Link) -> Dict[str, Any]:
 
 
 def port(number: int) -> Dict[str, Any]:
-    """Find out whether the master port is free, which process has it otherwise, and a port that is free."""
+    """Check whether the master port is free, which process has it otherwise, and find a port that is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("", 0))
         free = probe.getsockname()[1]

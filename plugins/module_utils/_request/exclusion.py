@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Leave hosts out of a list, whatever the list was made from: ``--exclude``, and ``exclude`` of the inventory plugin.
+Leave hosts out of a list, whatever its source: ``--exclude``, and ``exclude`` of the inventory plugin.
 
-A list of hosts to leave out may be kept for a long time, so a host that is not there is no mistake, unless it is one
-of the others, written otherwise. Pure; private to the collection.
+A list of hosts to leave out may be kept for a long time, so a host that is not listed is not an error, unless it is
+another spelling of one that is. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def remaining(listed: Iterable[str], texts: Iterable[str], groups: Optional[Grou
         groups: As in ``hostlist.from_list``.
 
     Raises:
-        HostsError: If a list is invalid, if a name is that of a host but for padding, case or domain, or if no host
-            is left.
+        HostsError: If a list is invalid, if a name differs from that of a host only in padding, case or domain, or if
+            no host is left.
     """
     names = list(listed)
     wanted = dict.fromkeys(

@@ -28,7 +28,7 @@ def from_lines(text: str, path: str) -> List[Host]:
 
     After the name, ``python=PATH``, ``interface=NAME`` and ``env.NAME=VALUE`` are for this host alone.
 
-    What schedulers write is a host file, too: a name alone that comes again is one more slot, as in those of PBS and
+    Schedulers' host files are accepted, too: each repetition of a bare name is one more slot, as in those of PBS and
     LSF, and SGE's lines are ``name N queue@name processors``.
 
     Raises:
@@ -42,7 +42,7 @@ def from_lines(text: str, path: str) -> List[Host]:
 
 def from_pairs(text: str, variable: str) -> List[Host]:
     """
-    Parse ``name N name N``, as LSF writes its hosts and slots into a variable.
+    Parse ``name N name N``, the form in which LSF writes its hosts and slots into a variable.
 
     Raises:
         HostsError: If it is something else.
@@ -56,7 +56,7 @@ def from_pairs(text: str, variable: str) -> List[Host]:
 
 
 def without_launcher(hosts: List[Host]) -> List[Host]:
-    """Leave out the host that LSF may list for the launch alone: the first, with 1 slot where all others have N."""
+    """Leave out the host that LSF may list only for the launch: the first, with 1 slot while all others have N."""
     others = {host.slots for host in hosts[1:]}
     only_launches = hosts[0].slots == 1 and len(others) == 1 and 1 not in others
     return hosts[1:] if only_launches else hosts
@@ -67,7 +67,7 @@ def _file_words(line: str) -> List[str]:
     return "=".join(part.strip() for part in line.partition("#")[0].split("=")).split()
 
 
-_Entry = Tuple[Host, Optional[int]]  # What a line names, and how much it counts unless it says the slots itself
+_Entry = Tuple[Host, Optional[int]]  # The names on a line, and the slots it counts for unless it sets them itself
 
 
 def _line(words: List[str], where: str) -> List[_Entry]:
@@ -85,7 +85,7 @@ def _line(words: List[str], where: str) -> List[_Entry]:
 
 
 def _counted(entries: Iterable[_Entry]) -> List[Host]:
-    """Count repeated names as slots; if every name occurs once, that says nothing about slots."""
+    """Count repeated names as slots; if every name occurs once, the file does not set slots."""
     hosts: Dict[str, Host] = {}
     counts: Dict[str, int] = {}
     for host, count in entries:
@@ -106,7 +106,7 @@ def _counted(entries: Iterable[_Entry]) -> List[Host]:
 
 def _settings(words: List[str], where: str) -> Tuple[str, Host]:
     """
-    Parse a line of a host file: its name, perhaps a range, and what the line says of it, as a host without a name.
+    Parse a line of a host file: its name, perhaps a range, and its settings, as a host without a name.
 
     Raises:
         HostsError: If a word is invalid.
@@ -144,7 +144,7 @@ def _own(row: Row, value: str, where: str) -> Any:
 
 
 def _environment(given: Tuple[Tuple[str, str], ...], where: str) -> Tuple[Tuple[str, str], ...]:
-    """Return the variables of a line; no value is shown, as it may be a secret."""
+    """Return the variables of a line; messages show no value, as it may be a secret."""
     for name, value in given:
         if not name.isidentifier():
             raise _malformed(where, "env.NAME takes the name of a variable, not %r" % name, "env.NAME=VALUE")
@@ -153,7 +153,7 @@ def _environment(given: Tuple[Tuple[str, str], ...], where: str) -> Tuple[Tuple[
 
 
 def _refuse_quote(key: str, value: str, where: str) -> None:
-    """Refuse a value that its author thinks a shell reads."""
+    """Refuse a value that is quoted as if a shell read it."""
     if value[:1] in ("'", '"'):
         raise _malformed(where, "the value of %s begins with a quote" % key, "write it without; it cannot have blanks")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is a name of a host, and what people probably mean by a text that is none. Pure; private to the collection."""
+"""Recognise names of hosts, and guess what people mean by invalid ones. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def meant(text: str) -> Optional[str]:
 
 
 def did_you_mean(text: str) -> Optional[str]:
-    """Ask whether a list was meant; None if there is no good guess."""
+    """Return the question whether a list was meant; None if there is no good guess."""
     guess = meant(text)
     return None if guess is None else "did you mean %s?" % guess

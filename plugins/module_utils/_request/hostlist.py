@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read host lists as people write them, with nothing but the standard library. Order given is rank order.
+Parse host lists as people write them, using only the standard library. The given order is the rank order.
 
-madctl's ``--hosts`` and ``--hostfile``, and the inventory plugin, read their lists here. What ``@group`` means only
-madctl knows; groups are those of the inventory elsewhere. Pure; private to the collection.
+madctl's ``--hosts`` and ``--hostfile``, and the inventory plugin, parse their lists with it. Only madctl knows
+``@group``; other users have the groups of the inventory. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.host_nam
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import MAX_HOSTS, number
 
 SSH_PORT = 22
-MANY_SLOTS = 512  # More than that is a port.
+MANY_SLOTS = 512  # Larger numbers are ports.
 GROUP = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.%]+:[0-9A-Fa-f:.%]*)\](?::(.*))?")
 _BALANCED = re.compile(r"[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*")
@@ -41,13 +41,13 @@ class HostsError(ValueError):
 
 @dataclass(frozen=True)
 class Host:
-    """One node as the list names it."""
+    """One node as listed."""
 
     name: str
     user: Optional[str] = None
     port: Optional[int] = None
     slots: Optional[int] = None
-    # What only a host file says.
+    # Settings that only a host file has.
     python: Optional[str] = None
     interface: Optional[str] = None
     env: Tuple[Tuple[str, str], ...] = ()
@@ -60,13 +60,13 @@ def from_list(text: str, groups: Optional[Groups] = None) -> List[Host]:
     """
     Parse ``gpu[01-16]``, ``a,b,c``, ``gpu[1-8/2]``, ``@group``, ``user@host:port`` and IPv6 literals.
 
-    What follows a ``!``, up to the next comma or ``!``, is left out of everything before it: ``gpu[1-8]!gpu3``.
+    The part after a ``!``, up to the next comma or ``!``, is left out of everything before it: ``gpu[1-8]!gpu3``.
 
     Args:
         groups: Lists the nodes of a group, or raises ValueError; without it there are no groups.
 
     Raises:
-        HostsError: If a part is empty, malformed, hostile or repeated, or if a host is left out that is not there.
+        HostsError: If a part is empty, malformed, hostile or repeated, or if a left-out host is not in the list.
     """
     parts = split(text, text)
     hosts = (host for part in parts for host in expand(part, groups))
@@ -111,7 +111,7 @@ def left_out(part: str, text: str, groups: Optional[Groups]) -> List[str]:
 
 def from_scheduler(text: str) -> List[Host]:
     """
-    Parse names and ranges as a scheduler writes them, without users and groups, which only a person may use.
+    Parse names and ranges as a scheduler writes them, without users and groups, which only people may use.
 
     Raises:
         HostsError: As ``from_list`` does, and for every ``@``.
@@ -161,10 +161,10 @@ def refuse_at(text: str) -> None:
 
 def split(text: str, whole: str) -> List[str]:
     """
-    Split at the commas that are outside of brackets.
+    Split at the commas outside brackets.
 
     Raises:
-        HostsError: If brackets do not match or a part is empty; ``whole`` is what it names.
+        HostsError: If brackets do not match or a part is empty; ``whole`` is the text that it names.
     """
     if not _BALANCED.fullmatch(text):
         raise _malformed(whole, "brackets do not match")
@@ -247,7 +247,7 @@ def _names(text: str) -> List[str]:
     if "][" in text:
         raise _malformed(text, "two pairs of brackets need something between them")
     pieces = re.split(r"\[([^\]]*)\]", text)
-    # Texts and the insides of brackets take turns, texts first and last.
+    # Texts and the contents of brackets alternate; texts are first and last.
     choices: List[List[str]] = []
     size = 1
     for place, piece in enumerate(pieces):

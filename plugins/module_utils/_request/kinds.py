@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What an option takes: how its value is parsed, and in words. Pure; private to the collection.
+The kinds of options: how to parse their values, and how to describe them. Pure; private to the collection.
 
-A value comes as text from a command line, and as text or data from a playbook. What was parsed can be parsed again.
+A value comes as text from a command line, and as text or data from a playbook. Parsed values can be parsed again.
 Every start of madctl imports this, so what only some options need is imported when they are parsed.
 """
 
@@ -19,14 +19,14 @@ MAX_HOSTS, MAX_SLOTS = 4096, 1024
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_BYTES = 1 << 60
 _SHELL_CHARACTERS, _SHOWN_CHARACTERS = 1 << 16, 40
-_MOST_DIGITS = 18  # Python refuses to parse thousands of digits.
+_MOST_DIGITS = 18  # Python refuses to parse numbers of thousands of digits.
 _SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)([smhd])"
 _TRUE, _FALSE = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
 
 
 class UnfitError(ValueError):
-    """A value that an option does not take."""
+    """A value that an option does not accept."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value)
@@ -34,7 +34,7 @@ class UnfitError(ValueError):
 
 
 class Kind(NamedTuple):
-    """What an option takes: a function that parses it, the same in words, and the type in specifications of roles."""
+    """What an option accepts: a function that parses it, a description, and the type in specifications of roles."""
 
     read: Callable[[Any], Any]
     words: str
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
         Parse a value.
 
         Raises:
-            UnfitError: If the option does not take it, with the value or the part of it that is wrong.
+            UnfitError: If the option does not accept it, with the value or the part of it that is wrong.
         """
         try:
             return self.read(value)
@@ -57,35 +57,35 @@ class Kind(NamedTuple):
             raise UnfitError(value) from error
 
     def refusal(self, name: str, value: Any) -> str:
-        """Write what an option takes, and what it was given instead."""
+        """Format what an option takes, and what it was given instead."""
         return "%s takes %s, not %r" % (name, self.words, str(value))
 
 
 def number(text: str, least: int, most: int) -> Optional[int]:
-    """Parse a number of ASCII digits alone; None where it is another text or out of bounds."""
+    """Parse a number that consists of ASCII digits only; None if it is another text or out of bounds."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         return None
     return int(text) if least <= int(text) <= most else None
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Write a choice in words."""
+    """Format a choice in words."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def choice(*choices: str) -> Kind:
-    """Make a kind that takes one of some words."""
+    """Make a kind that accepts one of some words."""
     return Kind(lambda value: _if(str(value) in choices, str(value)), one_of(choices), choices=choices, known=choices)
 
 
 def names(known: Sequence[str]) -> Kind:
-    """Make a kind that takes one of many names, which specifications do not list."""
+    """Make a kind that accepts one of many names, which specifications do not list."""
     said = "one of " + ", ".join(known)
     return Kind(lambda value: _if(str(value) in known, str(value)), said, known=tuple(known))
 
 
 def whole(least: int, most: int) -> Kind:
-    """Make a kind of whole numbers in plain digits; Python itself would accept 1_0, and digits of every script."""
+    """Make a kind of whole numbers in plain digits; Python itself would accept 1_0, and digits of any script."""
     return Kind(lambda value: _whole(value, least, most), "a number from %d to %d" % (least, most), "int")
 
 
@@ -105,13 +105,13 @@ def duration(value: Any) -> float:
     """
     text = str(value)
     if not re.fullmatch(r"(?:%s)+" % _SPAN, text):
-        # Python itself would accept 1_0, and digits of every script.
+        # Python itself would accept 1_0, and digits of any script.
         return float(_if(text.isascii() and "_" not in text, text))
     return sum(float(part[0]) * _SECONDS_IN[part[-1]] for part in re.findall(_SPAN, text))
 
 
 def span(words: str, most: float, least: float = 0.0, unit: str = "s") -> Kind:
-    """Make a kind of durations; a bare number is one of ``unit``, and so is what is parsed."""
+    """Make a kind of durations; a bare number is a number of ``unit``, and so is the parsed value."""
 
     def read(value: Any) -> float:
         text = str(value)
@@ -124,7 +124,7 @@ def span(words: str, most: float, least: float = 0.0, unit: str = "s") -> Kind:
 
 def since(text: Optional[str], now: float) -> Union[float, str, None]:
     """
-    Parse where logs should begin.
+    Parse the point at which logs should begin.
 
     Args:
         text: ``now`` is their end; ``30s``, ``10m``, ``1h30m``, ``1d`` are that long ago; otherwise a time such as
@@ -152,19 +152,19 @@ def since(text: Optional[str], now: float) -> Union[float, str, None]:
 
 
 def commas(value: Any) -> List[Any]:
-    """Split one text at commas, as Ansible takes it for a list; a list stays as it is."""
+    """Split one text at commas, as Ansible does for lists; a list is returned unchanged."""
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else list(value)
 
 
 def shell_words(value: Any) -> List[Any]:
-    """Split one text that is quoted as for a shell; a list stays as it is."""
+    """Split one text that is quoted as for a shell; a list is returned unchanged."""
     import shlex
 
     return shlex.split(value) if isinstance(value, str) else list(value)
 
 
 def entries(value: Any) -> List[Any]:
-    """Return the entries of a list; anything else is a list of one."""
+    """Return the entries of a list; anything else becomes a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
@@ -221,7 +221,7 @@ def _moment(value: Any) -> str:
 
 
 def _variables(value: Any) -> Dict[str, Any]:
-    # Values may be secrets, so none is shown.
+    # Values may be secrets, so messages show none.
     if not isinstance(value, dict):
         raise UnfitError(type(value).__name__)
     for name in value:
@@ -250,7 +250,7 @@ def _printable(value: Any) -> str:
 
 
 def word(value: Any) -> Any:
-    """Parse a word, or one that is not UTF-8 and travels as a mapping; see ``raw_words``."""
+    """Parse a word, or one that is not UTF-8 and is passed as a mapping; see ``raw_words``."""
     return dict(value) if isinstance(value, dict) else str(value)
 
 

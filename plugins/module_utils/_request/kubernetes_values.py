@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Why the server of a cluster refuses a name, a label, an image or a quantity, in its own words where it has some.
+Find why the server of a cluster refuses a name, a label, an image or a quantity, in its own words if it has any.
 
 Each function returns the reason, or None if there is none. Pure; private to the collection.
 """
@@ -33,7 +33,7 @@ def label(text: str) -> Reason:
 
 
 def subdomain(text: str) -> Reason:
-    """Return why a text is not a DNS subdomain, which is what most objects are called by."""
+    """Return why a text is not a DNS subdomain, the form of most objects' names."""
     if len(text) > _SUBDOMAIN_LENGTH:
         return "must be no more than %d characters" % _SUBDOMAIN_LENGTH
     if not re.fullmatch(r"%s(?:\.%s)*" % (_LOWER, _LOWER), text):
@@ -42,7 +42,7 @@ def subdomain(text: str) -> Reason:
 
 
 def label_value(text: str) -> Reason:
-    """Return why a text is not a value of a label."""
+    """Return why a text is not the value of a label."""
     if len(text) > _LABEL_LENGTH:
         return "must be no more than %d characters" % _LABEL_LENGTH
     if text and not re.fullmatch(_WORD, text):
@@ -52,7 +52,7 @@ def label_value(text: str) -> Reason:
 
 
 def label_key(text: str) -> Reason:
-    """Return why a text is not a key of a label, or of anything else with a qualified name."""
+    """Return why a text is not the key of a label, or of anything else with a qualified name."""
     prefix, slash, name = text.rpartition("/")
     if slash and subdomain(prefix):
         return "prefix part %s" % subdomain(prefix)
@@ -64,17 +64,17 @@ def label_key(text: str) -> Reason:
 
 
 def extended_resource(text: str) -> Reason:
-    """Return why a text is not a name of a device that a plugin offers."""
+    """Return why a text is not the name of a device that a plugin offers."""
     if "/" not in text:
         return "must be fully qualified, with the domain of the plugin that offers it"
     if "kubernetes.io/" in text or text.startswith("requests."):
         return "is a name of Kubernetes' own"
-    # Quotas call it so.
+    # Quotas use this name.
     return label_key("requests." + text)
 
 
 def image(text: str) -> Reason:
-    """Return why a text is not a name of a container image."""
+    """Return why a text is not the name of a container image."""
     if any(character.isspace() for character in text):
         return "must not contain blanks"
     if len(text) > _LONGEST_IMAGE or not text.isprintable():
@@ -83,7 +83,7 @@ def image(text: str) -> Reason:
 
 
 def queue(text: str) -> Reason:
-    """Return why a text is not a name of a queue, which is also the value of a label."""
+    """Return why a text is not the name of a queue, which is also the value of a label."""
     return subdomain(text) or label_value(text)
 
 

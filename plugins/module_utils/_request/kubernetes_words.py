@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How the user's own words for Kubernetes are written, and what of a launch's arguments means something else in pods.
+Parse the user's own words for Kubernetes, and adapt the arguments of a launch that have another meaning in pods.
 
 Pure; private to the collection.
 """
@@ -26,13 +26,14 @@ _SUFFIXES = {
     **{name + "i": Fraction(1024 ** (at + 1)) for at, name in enumerate("KMGTPE")},
 }
 _LONGEST_QUANTITY = 40  # characters
-# What only who launches has to know, besides what becomes of a Job; of what is never typed, pods need these alone.
+# Arguments that only the launching machine needs, besides those about the Job itself.
 _HERE = ("on", "dry_run", "detach", "show_hosts", "show_ranks", "install", "become")
+# Of the arguments that are never typed, the only ones that pods need.
 _INTERNAL = ("python_required", "chdir_required", "proof")
 
 
 class Toleration(NamedTuple):
-    """A taint of nodes that pods tolerate; with any value, or any effect, where there is None."""
+    """A taint of nodes that pods tolerate; None stands for any value, or any effect."""
 
     key: str
     value: Optional[str]
@@ -40,7 +41,7 @@ class Toleration(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """A persistent volume claim, and where containers see it."""
+    """A persistent volume claim, and where containers mount it."""
 
     claim: str
     path: str
@@ -77,7 +78,7 @@ def volume(text: str) -> Volume:
 
 def pair(text: str) -> Tuple[str, str]:
     """
-    Parse ``NAME=VALUE``, of which the value may be empty.
+    Parse ``NAME=VALUE``, whose value may be empty.
 
     Raises:
         ValueError: If it is something else.
@@ -90,7 +91,7 @@ def pair(text: str) -> Tuple[str, str]:
 
 def quantity(text: str) -> Fraction:
     """
-    Parse a quantity as Kubernetes writes it, such as 500m, 1.5, 64Gi or 1e3, but for negative ones.
+    Parse a quantity as Kubernetes writes it, such as 500m, 1.5, 64Gi or 1e3, except negative ones.
 
     Raises:
         ValueError: If it is something else.
@@ -108,12 +109,12 @@ def quantity(text: str) -> Fraction:
 
 def in_pods(given: Mapping[str, Any], run_id: str, usual_port: Optional[str] = None) -> Dict[str, Any]:
     """
-    Return the arguments of a launch as its pods read them.
+    Return the arguments of a launch in the form in which its pods read them.
 
-    Pods of one node may share its network. They are not machines, and the cluster decides who has one.
+    Pods of one node may share its network. They are not machines, and the cluster decides which pod gets which node.
 
     Args:
-        usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
+        usual_port: The default port of the rendezvous, with which the arguments are filled if the user chose none.
     """
     port = given.get("master_port")
     return {
@@ -132,7 +133,7 @@ def _is_for_pods(name: str) -> bool:
 
 
 def script(work: Sequence[Word], shape: str) -> Optional[str]:
-    """Return the path of the script that an interpreter runs, as it was typed; None where there is none."""
+    """Return the path of the script that an interpreter runs, as it was typed; None if there is none."""
     return command_line.entry_script(work, shape) if work else None
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Turn parsed arguments of a launch into a request, and into the request of a probe of each node.
+Turn the parsed arguments of a launch into its request, and into the request for the probe of each node.
 
 Pure; private to the collection.
 """
@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import m
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import TABLE
 
-# Variables of a job that decide what it finds on a node; no others are sent to nodes for the probe.
+# Variables of a job that affect what it finds on a node; no others are sent to nodes for the probe.
 _DECISIVE = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
 
 Arguments = Mapping[str, Any]
@@ -23,7 +23,7 @@ Arguments = Mapping[str, Any]
 
 def filled(parsed: Arguments) -> Dict[str, Any]:
     """
-    Give what was not set its default, and parse additional contexts.
+    Fill in defaults for what was not set, and parse additional contexts.
 
     Raises:
         ValueError: If a context is malformed; TypeError likewise.
@@ -34,7 +34,7 @@ def filled(parsed: Arguments) -> Dict[str, Any]:
 
 
 def _contexts(given: Any) -> Tuple[Dict[str, Any], ...]:
-    """Parse additional contexts, each a mapping or text as madengine takes it; a list has several."""
+    """Parse additional contexts, each a mapping or a text as madengine accepts it; a list has several."""
     layers = given if isinstance(given, list) else [given]
     return tuple(
         madengine_options.parse(layer) if isinstance(layer, str) else madengine_options.checked(dict(layer))
@@ -49,11 +49,11 @@ def shared_paths(arguments: Arguments) -> List[str]:
 
 def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
     """
-    Write the request of a probe of each node.
+    Build the request for the probe of each node.
 
     Args:
         arguments: As ``filled`` returns them.
-        in_full: Whether to find out also what this launch does not need: which mpirun there is takes a start of it.
+        in_full: Whether to also probe what this launch does not need: identifying an mpirun requires starting it.
         write: Whether files are written on shared storage for a proof that follows.
     """
     copied = ("work", "shape", "tags", "python", "mpirun", "chdir", "run_dir", "setup", "login_shell", "start_timeout")
@@ -63,7 +63,7 @@ def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
         "mpi": in_full or catalog.applies("mpi", arguments["shape"], arguments["runner"]),
         "port": arguments["master_port"],
         "shared_paths": shared_paths(arguments),
-        # A setup may use all of them.
+        # A setup may use any of them.
         "env": env if arguments["setup"] else decisive(arguments["env"]),
         "write": write,
     }
@@ -71,7 +71,7 @@ def probe(arguments: Arguments, write: bool, in_full: bool) -> Dict[str, Any]:
 
 def probes(arguments: Arguments, probe_of_all: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
     """
-    Return what differs in the request of a probe on hosts that have something of their own, by host.
+    Return how the request for a probe differs on hosts with their own settings, by host.
 
     Args:
         probe_of_all: As ``probe`` returns it.
@@ -86,12 +86,12 @@ def probes(arguments: Arguments, probe_of_all: Dict[str, Any]) -> Dict[str, Dict
 
 
 def decisive(env: Arguments) -> Dict[str, str]:
-    """Return the variables of a job that decide what it finds on a node."""
+    """Return the variables of a job that affect what it finds on a node."""
     return {name: raw_words.unpack(value) for name, value in env.items() if name in _DECISIVE}
 
 
 def request(arguments: Arguments, slots: Tuple[Optional[int], ...]) -> Request:
-    """Build a request from arguments; what is None keeps its default."""
+    """Build a request from arguments; None keeps the default."""
     names = [field.name for field in fields(Request) if arguments.get(field.name) is not None]
     given: Any = {
         name: tuple(arguments[name]) if isinstance(arguments[name], list) else arguments[name] for name in names

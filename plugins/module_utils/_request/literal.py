@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parse a mapping that a person wrote as JSON or as a Python literal. Pure; private to the collection."""
+"""Parse a mapping written by a person as JSON or as a Python literal. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TYPES = (str, int, float, bool, list, tuple, dict, type(None))
 
 def mapping(text: str) -> Dict[str, Any]:
     """
-    Parse a text into data that can be written as JSON.
+    Parse a text into data that JSON can express.
 
     Raises:
         ValueError: If it is not a mapping, or contains something that JSON cannot express.

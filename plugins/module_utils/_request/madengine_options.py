@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import literal
 
-# As much of an option as version 1 needs to tell it from its others.
+# The shortest form of an option that version 1 can distinguish from its others.
 _SHORTEST = {
     "--tags": len("--ta"),
     "--timeout": len("--ti"),
@@ -33,7 +33,7 @@ _SHORT = {"-t": "--tags", "-c": "--additional-context", "-f": "--additional-cont
 
 def parse(text: str) -> Dict[str, Any]:
     """
-    Parse an additional context, which is a Python literal as madengine takes it, or JSON.
+    Parse an additional context, which is a Python literal, as madengine accepts it, or JSON.
 
     Raises:
         ValueError: If it is neither, or not a mapping.
@@ -55,7 +55,7 @@ def checked(found: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def option(words: Sequence[Any], name: str, short: str = "") -> Optional[str]:
-    """Return the value of an option of madengine; the last one counts."""
+    """Return the value of a madengine option; the last one counts."""
     found = None
     for at, word in enumerate(map(str, words)):
         head, equals, value = word.partition("=")
@@ -83,7 +83,7 @@ def skips(words: Sequence[Any], merged: Dict[str, Any]) -> bool:
 
 
 def refused(tags: Sequence[Any], words: Sequence[Any]) -> List[Tuple[str, str]]:
-    """Return what is wrong with tags and arguments of madengine, and the remedies; no node is needed for it."""
+    """Return the problems of tags and arguments of madengine that are visible without any node, with remedies."""
     found = [
         ("%r is not a tag of a model" % str(tag), "a tag is a word that does not begin with -")
         for tag in tags

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The variables of the playbooks: misspelled ones, and remedies in their words instead of madctl's options.
+The variables of the playbooks: find misspelled ones, and word remedies with them instead of madctl's options.
 
 Pure; private to the collection.
 """
@@ -17,7 +17,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 NAMES = frozenset(row.variable for row in variables.TABLE if not row.is_internal)
 INTERNAL = frozenset(row.variable for row in variables.TABLE if row.is_internal)
 _WORDS = sorted({*catalog.SKIPPABLE, *(word for row in variables.TABLE for word in row.kind.choices)})
-# A value is written in capitals, as in a usage line, or is one of the words that an option takes.
+# A value is written in capitals, as in a usage line, or is one of the words that an option accepts.
 _OPTION = re.compile(r"(--[a-z][a-z-]+)(?:[ =]([A-Z]+(?::ro)?|%s)\b)?" % "|".join(map(re.escape, _WORDS)))
 _VERB = re.compile(
     r"\bmadctl (check|collect|gc|launch|logs|ps|status|stop)\b(?: (RUN|[0-9]{8}-[0-9]{6}-\w+(?:\.\d+)?))?"
@@ -25,12 +25,12 @@ _VERB = re.compile(
 )
 # Tags of tasks that run only with this value of ``on``.
 _ON = {"kubernetes": "k8s", "slurm": "slurm"}
-# What a playbook calls a part of a run.
+# The playbooks' names for the parts of a run.
 _PART = {"host": " --limit %s", "rank": " -e madctl_show_ranks=%s"}
 
 
 def in_words_of_playbooks(text: str) -> str:
-    """Write a remedy that names options and commands of madctl with the variables and playbooks instead."""
+    """Rewrite a remedy that names options and commands of madctl with the variables and playbooks instead."""
     return _OPTION.sub(_variable, _VERB.sub(_playbook, text))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user asks for, on the command line or in a playbook. Pure; private to the collection."""
+"""The user's request, from the command line or a playbook. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.shapes im
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for; almost every field is an option of madctl and a variable of the roles."""
+    """The user's request; almost every field is an option of madctl and a variable of the roles."""
 
     run_id: str
     work: Tuple[Word, ...]
@@ -44,33 +44,33 @@ class Request:
     additional_context: Tuple[Dict[str, Any], ...] = ()  # later ones win
     force_mirror_local: Optional[str] = None
     replace_containers: Tuple[str, ...] = ()
-    # What was sent to the nodes: the job then runs in its run's own copy, and ``chdir`` is below that.
+    # The code that was sent to the nodes: the job then runs in its run's own copy, and ``chdir`` is below that.
     code: Optional[Dict[str, Any]] = None
     attempt: int = 0  # never an option
     own: Dict[str, Own] = field(default_factory=dict)  # by host
 
     def python_of(self, host: str) -> Optional[str]:
-        """Return the Python that is asked for on a host."""
+        """Return the requested Python for a host."""
         return self.own.get(host, {}).get("python") or self.python
 
     def interface_of(self, host: str) -> Optional[str]:
-        """Return the interface or network that is asked for on a host."""
+        """Return the requested interface or network for a host."""
         return self.own.get(host, {}).get("interface") or self.interface
 
     def env_of(self, host: str) -> Dict[str, Word]:
-        """Return the user's variables on a host."""
+        """Return the user's variables for a host."""
         return {**self.env, **self.own.get(host, {}).get("env", {})}
 
     @property
     def node_setup(self) -> Optional[Setup]:
-        """What runs before the job on every node; None where nothing does."""
+        """The setup that runs before the job on every node; None without one."""
         if not self.setup and not self.login_shell:
             return None
         return {"text": self.setup, "login": self.login_shell, "seconds": self.start_timeout}
 
     @property
     def attempt_variables(self) -> Dict[str, str]:
-        """What tells a job which attempt it is."""
+        """The variables that tell a job which attempt it is."""
         return dict.fromkeys((run_directory.ATTEMPT, run_directory.RESTARTS), str(self.attempt))
 
     @property

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The user's own words for sbatch, and those that would make another job than ours.
+The user's own words for sbatch, and words that would change the job into another kind.
 
 Pure; private to the collection.
 """
@@ -14,14 +14,14 @@ from typing import Any, List, Mapping
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, OF_SLURM
 
-# Words of sbatch that are ours, or that make another kind of job; sbatch takes their beginnings, too.
+# Words of sbatch that madctl sets itself, or that create another kind of job; sbatch also accepts abbreviations.
 PROTECTED = (
     *("job-name", "output", "error", "input", "open-mode", "chdir", "nodes", "ntasks", "ntasks-per-node", "comment"),
     *("ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu", "cpus-per-gpu", "wrap", "array", "parsable", "wait"),
     *("test-only", "het-group", "export", "export-file", "requeue", "no-requeue", "no-kill", "signal", "gpus-per-task"),
     *("gpu-bind", "clusters", "uid", "gid", "cluster-constraint", "quiet", "help", "version", "usage"),
 )
-# The rest of a job besides its run: agents have to start, and records to be written.
+# The time of a job around its run: agents have to start, and records to be written.
 _MORE_SECONDS = 300.0
 
 
@@ -30,7 +30,7 @@ def more(text: str) -> List[str]:
     Return the words of more options.
 
     Raises:
-        ValueError: If they are something else, or protected; the message says what.
+        ValueError: If they are something else, or protected; the message names the word.
     """
     try:
         words = shlex.split(text)
@@ -47,13 +47,13 @@ def more(text: str) -> List[str]:
 
 
 def limit(timeout: float, start_timeout: float) -> str:
-    """Write the time limit of a job, so that its run ends in order before Slurm ends it."""
+    """Format the time limit of a job, so that its run ends gracefully before Slurm ends the job."""
     return "--time=%d" % math.ceil((timeout + start_timeout + _MORE_SECONDS) / 60)
 
 
 def words(given: Mapping[str, Any]) -> List[str]:
     """
-    Return the words for sbatch that the parsed arguments of a task ask for.
+    Return the words for sbatch that the parsed arguments of a task request.
 
     Raises:
         ValueError: As ``more``.
@@ -66,7 +66,7 @@ def words(given: Mapping[str, Any]) -> List[str]:
 
 
 def contradictions(given: Mapping[str, Any]) -> List[Problem]:
-    """Find what cannot be had in a job, in the parsed arguments of a task."""
+    """Find options in the parsed arguments of a task that are impossible in a job."""
     found = []
     nodes, wanted = given.get("slurm_nodes") or 0, given.get("nnodes") or 0
     if not nodes:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Refuse what can be refused without any node, with the same words for options of madctl and variables of playbooks.
+Refuse invalid requests without contacting any node, with the same messages for madctl's options and playbooks'
+variables.
 
 Pure; private to the collection.
 """
@@ -23,19 +24,19 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.codes imp
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist, kinds, madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._request.variables import BY_NAME, OF_HOSTS, Row
 
-# How many ranks, on which nodes, and how those are reached is decided by the plan.
+# The plan decides how many ranks there are, on which nodes, and how those are reached.
 _MPI_RESERVED = re.compile(
     r"--?(np?|N|c|host|H|hostfile|machinefile|hosts|f|ppn|perhost|n?pernode|npersocket|app|configfile"
     r"|launcher(-exec)?|prefix)(=.*)?$",
     re.DOTALL,
 )
 _PRINTS_ONLY = {"-V", "-VV", "--version", "-h", "--help"}
-# What the command line calls a row, and what playbooks call it.
+# The name of a row on the command line, and in playbooks.
 as_option, as_variable = operator.attrgetter("spoken"), operator.attrgetter("variable")
 
 
 def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
-    """Parse variables of a playbook, of which an empty one is not set; what is not in the table stays as it is."""
+    """Parse variables of a playbook; an empty one counts as not set, and what is not in the table is kept unchanged."""
     found: Dict[str, Any] = {}
     problems = []
     for name, value in given.items():
@@ -51,7 +52,7 @@ def parsed(given: Dict[str, Any]) -> Tuple[Dict[str, Any], List[Problem]]:
 
 
 def contradictions(given: Dict[str, Any], named: Callable[[Row], str] = as_variable) -> List[Problem]:
-    """Find values of a launch that are fine by themselves, and not together."""
+    """Find values of a launch that are valid alone but not together."""
     shape, env = given.get("shape", runners.shapes()[0]), given.get("env") or {}
     found = work(given.get("work") or [], shape, given.get("python"))
     for word in filter(_MPI_RESERVED.match, given.get("mpi_args") or []):
@@ -76,8 +77,8 @@ def work(words: Sequence[Any], shape: str, python: Optional[str] = None) -> List
     Check the work of ranks.
 
     Args:
-        words: The user's own.
-        python: The path that was asked for as the job's Python.
+        words: The user's own words.
+        python: The requested path of the job's Python.
     """
     plain = [raw_words.unpack(word) for word in words]
     if any("\0" in word for word in plain):
@@ -115,7 +116,7 @@ def judge_hosts(hosts: Dict[str, Any]) -> List[Problem]:
 
 
 def mirrored(paths: Sequence[str], mirror: Optional[str]) -> List[str]:
-    """Add what data is mirrored to, which must be shared too, unless it is below a path that is checked anyway."""
+    """Add the path that data is mirrored to, which must also be shared, unless a path above it is checked anyway."""
     known = [path[:-3] if path.endswith(":ro") else path for path in paths]
     if not mirror or any(filesystems.is_below(mirror, path) for path in known):
         return list(paths)

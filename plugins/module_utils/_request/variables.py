@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The table of options: what madctl's command line calls each, which variable of the playbooks it is, and what it takes.
+The table of options: for each the name on madctl's command line, the variable of the playbooks, and what it accepts.
 
 Both entry points read it. Data; private to the collection.
 """
@@ -14,15 +14,15 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request import k
 from ansible_collections.madctl.multinode.plugins.module_utils._request.kinds import Kind, commas, entries, shell_words
 
 PREFIX = "madctl_"
-# What the names of options begin with that only a job of a scheduler takes.
+# Prefixes of the names of options that only the jobs of a scheduler accept.
 OF_SCHEDULER = {"slurm": "slurm_", "k8s": "k8s_"}
 
 
 class Row(NamedTuple):
     """One option."""
 
-    name: str  # of the argument of a module; the variable begins with ``madctl_``
-    option: Optional[str]  # of madctl; None for a variable that has none
+    name: str  # of a module's argument; the variable begins with ``madctl_``
+    option: Optional[str]  # of madctl; None for a variable without an option
     kind: Kind
     split: Optional[Callable[[Any], List[Any]]] = None  # how a list is written as one text; None for a single value
     default: Any = None
@@ -36,17 +36,17 @@ class Row(NamedTuple):
 
     @property
     def spoken(self) -> str:
-        """What the command line calls it."""
+        """The name on the command line."""
         return self.option or self.variable
 
     @property
     def attribute(self) -> str:
-        """Where argparse keeps it."""
+        """The attribute in which argparse stores it."""
         return (self.option or "")[2:].replace("-", "_")
 
     @property
     def scheduler(self) -> Optional[str]:
-        """The scheduler whose jobs alone take it; None for all others."""
+        """The scheduler whose jobs alone accept it; None for all others."""
         return next((on for on, prefix in OF_SCHEDULER.items() if self.name.startswith(prefix)), None)
 
     def parse(self, value: Any) -> Any:
@@ -54,7 +54,7 @@ class Row(NamedTuple):
         Parse a value, or a list of them.
 
         Raises:
-            kinds.UnfitError: If one cannot be taken.
+            kinds.UnfitError: If one is not accepted.
         """
         if self.split is None:
             return self.kind.parse(value)
@@ -130,7 +130,7 @@ TABLE = (
     Row("dest", "--to", kinds.TEXT),
     Row("max_size", "--max-size", kinds.BYTES, default=1 << 32),
     Row("days", "--days", kinds.DAYS, default=7),
-    # A job of Slurm.
+    # A Slurm job.
     Row("on", "--on", kinds.choice("ssh", "slurm", "k8s"), default="ssh"),
     Row("run_root", "--run-root", kinds.HOME_PATH),
     Row("slurm_nodes", "--nodes", kinds.whole(1, kinds.MAX_HOSTS)),
@@ -149,7 +149,7 @@ TABLE = (
     Row("slurm_exclusive", "--exclusive", kinds.SWITCH, default=False, told="madctl_slurm_exclusive: true"),
     Row("slurm_args", "--sbatch-args", kinds.ARGUMENT),
     Row("slurm_conf", None, kinds.ABSOLUTE_PATH),
-    # A Job of Kubernetes.
+    # A Kubernetes Job.
     Row("k8s_kubeconfig", "--kubeconfig", kinds.TEXT),
     Row("k8s_context", "--context", kinds.PRINTABLE),
     Row("k8s_namespace", "--namespace", kinds.PRINTABLE),
@@ -195,12 +195,12 @@ TABLE = (
 BY_NAME: Dict[str, Row] = {row.name: row for row in TABLE}
 # The first row of an option that several schedulers take.
 BY_OPTION: Dict[str, Row] = {row.option: row for row in reversed(TABLE) if row.option}
-# What sbatch takes with a value, by the same name.
+# Options of sbatch with a value that have the same name.
 OF_SLURM = tuple(row for row in TABLE if row.name.startswith("slurm_") and row.option and row.kind is kinds.PRINTABLE)
 OF_HOSTS = (BY_NAME["slots"], BY_NAME["node_rank"])
-# What a host may have of its own, where it wins over the value of all.
+# What a host may set for itself, where it wins over the value for all hosts.
 OWN_OF_HOSTS = (BY_NAME["python"], BY_NAME["interface"], BY_NAME["env"])
-# Options whose place in a playbook is the inventory.
+# Options that belong in the inventory when a playbook is used.
 OF_INVENTORY = {
     "--accept-new-host-keys": "ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new",
     "--hostfile": "the inventory",

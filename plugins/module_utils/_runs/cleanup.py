@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Remove what old runs left on one node. Private to the collection.
+Remove the files of old runs on one node. Private to the collection.
 
-A live run is never touched: it has a process, or files that are young.
+A live run is never touched: it has a process, or recent files.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import (
 from ansible_collections.madctl.multinode.plugins.module_utils._node import mount_table, node_lock, procfs
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import survey
 
-# A launch makes its directory and its programs well within this; nothing younger is ever taken for lost.
+# A launch creates its directory and its programs well within this time; nothing younger ever counts as lost.
 ARMING_SECONDS = 3600.0
 DAY_SECONDS = 86400.0
 
 
 def clear(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Remove what is left of runs that ended, or were lost, more than ``days`` ago.
+    Remove the files of runs that ended, or were lost, more than ``days`` ago.
 
     Args:
         request: As for ``survey``; ``days``; ``keep``, runs that live on another node; ``dry_run``.
 
     Returns:
         ``removed`` (``run_id`` and ``bytes`` of each run), ``programs`` (likewise with ``name``; trees of code
-        too), ``held`` (runs that are still here), ``stuck`` (``path`` and ``reason`` of what could not be removed).
+        too), ``held`` (runs that are still on this node), ``stuck`` (``path`` and ``reason`` of what could not be
+        removed).
     """
     # Directories first, processes second: a run that is armed in between is in neither list, and one that is armed
-    # during the survey is young. Its directory was made for it, so the newest time in it is the time of its arming or
-    # later, and nothing that young is ever old or lost. That is why this needs no lock.
+    # during the survey is young. Its directory was created for it, so the newest time in it is the time of its arming
+    # or later, and nothing that young ever counts as old or lost. That is why no lock is needed.
     bases = survey.bases(request)
     names = {base: survey.names(base) for base in bases}
     clearing = _Clearing(request)
@@ -52,7 +53,7 @@ def clear(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 class _Clearing:
-    """One pass over the directories of runs; ``found`` is what it did."""
+    """One pass over the directories of runs; ``found`` is the result."""
 
     def __init__(self, request: Dict[str, Any]) -> None:
         self._keep, self._is_dry = set(request["keep"]), request["dry_run"]
@@ -66,7 +67,7 @@ class _Clearing:
         for name in names:
             path = os.path.join(base, name)
             if name.startswith(run_directory.GONE):
-                # Left by a removal that was interrupted; one that is still at work makes it young all the time.
+                # Left by an interrupted removal; one that is still at work keeps it young.
                 if not self._is_dry and self._now - _measure(path)[0] > ARMING_SECONDS:
                     self._erase(path)
             elif survey.is_run(name, path):
@@ -89,7 +90,7 @@ class _Clearing:
                 os.rmdir(base)
 
     def _trees(self, base: str, gone: Set[str]) -> None:
-        """Clear the code that no run was copied from, and what is left of code that was being stored."""
+        """Clear the code that no run was copied from, and the remains of code that was being stored."""
         room = os.path.join(base, run_directory.TREES)
         for name in survey.names(room):
             path = os.path.join(room, name)
@@ -103,7 +104,7 @@ class _Clearing:
                     self.found["programs"].append({"name": "%s/%s" % (run_directory.TREES, name), "bytes": size})
 
     def _old(self, path: str, least: float) -> Optional[int]:
-        """Return the size of a directory in which nothing is young or mounted; None where something is."""
+        """Return the size of a directory in which nothing is young or mounted; None if something is."""
         newest, size = _measure(path)
         is_young = self._now - newest <= max(self._age, least)
         return None if is_young or any(filesystems.is_below(point, path) for point in self._mounts) else size
@@ -112,11 +113,11 @@ class _Clearing:
         """
         Return whether a directory is removed, or would be.
 
-        It is moved out of sight at once, so that no half of it is ever seen, and then erased.
+        It is first moved out of sight, so that no process ever sees half of it, and then erased.
 
         Args:
-            size: None where it stays.
-            may: Returns whether what was at a path, and is at another one now, may be erased.
+            size: None if it stays.
+            may: Returns whether the content that was moved from one path to another may be erased.
         """
         if size is None or self._is_dry:
             return size is not None
@@ -147,7 +148,7 @@ class _Clearing:
         try:
             shutil.rmtree(path)
         except FileNotFoundError:
-            pass  # Another gc erases it, too.
+            pass  # Another gc is erasing it, too.
         except (OSError, RecursionError) as error:
             self._stuck(path, error)
 
@@ -156,7 +157,7 @@ class _Clearing:
 
 
 def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield a directory and everything below it; what cannot be read is left out, links are not followed."""
+    """Yield a directory and everything below it; unreadable entries are left out, links are not followed."""
     waiting = [path]
     while waiting:
         place = waiting.pop()
@@ -168,7 +169,7 @@ def _walk(path: str) -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def _measure(path: str) -> Tuple[float, int]:
-    """Return the newest time in a directory, and the space that it takes."""
+    """Return the newest time in a directory, and its size on disk."""
     newest, size = 0.0, 0
     for _, status in _walk(path):
         newest = max(newest, status.st_mtime)
@@ -177,6 +178,6 @@ def _measure(path: str) -> Tuple[float, int]:
 
 
 def _referred(base: str, gone: Set[str], link: str) -> Set[str]:
-    """Return the names of programs or code that run directories use, by the link to it, except those that are gone."""
+    """Return the names of programs or code that run directories link to, except directories that are gone."""
     users = (os.path.join(base, name, link) for name in survey.names(base) if name not in gone)
     return set(map(os.path.basename, procfs.targets(users)))

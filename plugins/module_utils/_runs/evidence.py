@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What one node knows of why its part of a run ended, for a verdict about the whole run. Private to the collection.
+What one node knows about why its part of a run ended, for a verdict about the whole run. Private to the collection.
 
-A job can write into the record and the events of its run, so whatever does not have the shape of an event is left out.
+A job can write into the record and the events of its run, so anything without the shape of an event is left out.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def found(
     Return what a verdict needs besides the record.
 
     Args:
-        record: How this node's part ended, with ``rank_exits``; None while it has not.
-        happened: The events, as far as there are any.
+        record: How this node's part ended, with ``rank_exits``; None until it has.
+        happened: The known events.
         with_logs: Whether to search the logs for the error.
 
     Returns:
@@ -67,7 +67,7 @@ def _time(happened: List[Dict[str, Any]], kind: str) -> Optional[float]:
 
 
 def _error(run_dir: str, event: Optional[Dict[str, Any]]) -> Optional[str]:
-    """Return the last line of a log that names an error: of the rank that failed, otherwise of the runner."""
+    """Return the last line of a log that names an error: of the failed rank's log, otherwise of the runner's."""
     rank = event.get("rank") if event else None
     name = run_directory.RUNNER_ERR if rank is None else run_directory.log_name(rank, "err")
     parts = log_segments.segments(os.path.join(run_dir, run_directory.LOGS)).get(name)

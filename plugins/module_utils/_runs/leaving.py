@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Leave a node to others at the end of a run in a job: what is worth keeping goes to shared storage, the rest is removed.
+Leave a node to other users at the end of a run in a job: save the files worth keeping to shared storage, remove the
+rest.
 
 Private to the collection.
 """
@@ -26,7 +27,7 @@ _SEGMENT = re.compile(r"(.+?)(\.\d+)?", re.ASCII)
 
 
 class TooMuch(Exception):  # noqa: N818  it stays where it is
-    """The directory of a run is larger than what may be kept."""
+    """The directory of a run is larger than the limit of what to keep."""
 
 
 def leave(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -35,7 +36,7 @@ def leave(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Args:
         request: ``base``, which only this job uses; ``run_dir`` in it, or None; ``pack``, the file to write, of
-            ``most`` bytes; ``whole``, the logs of which all is kept elsewhere.
+            ``most`` bytes; ``whole``, the logs that are kept completely elsewhere.
 
     Returns:
         ``still``: why the directory is still there, or None.
@@ -56,7 +57,7 @@ def leave(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _clear_others(base: str) -> None:
-    """Remove what jobs of this user left here that were killed, after as long as ``madctl gc`` keeps it."""
+    """Remove what killed jobs of this user left on this node, when it is as old as for ``madctl gc``."""
     user_base = run_directory.base(os.geteuid())
     others = [path for path in glob.glob(user_base + "-[0-9]*") if path != base and run_directory.is_of_job(path)]
     if others:
@@ -65,7 +66,7 @@ def _clear_others(base: str) -> None:
 
 
 def _logs(run_dir: str, whole: Sequence[str]) -> List[str]:
-    """List the files of logs, with later segments of them."""
+    """List the files of logs, including later segments."""
     try:
         names = os.listdir(os.path.join(run_dir, run_directory.LOGS))
     except OSError:
@@ -89,7 +90,7 @@ def _write(pack: str, run_dir: str, without: Sequence[str], most: int) -> None:
 
 
 def _fill(out: BinaryIO, run_dir: str, without: Sequence[str], most: int) -> None:
-    # Most of it are numbers and text, and the nodes are waited for.
+    # Most of it consists of numbers and text, and the job waits for the nodes.
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as archive:
         for frame in packing.packed(run_dir, [*without, *trees.unchanged(run_dir)]):
             archive.write(frame)

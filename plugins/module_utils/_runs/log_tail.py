@@ -22,7 +22,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import (
 )
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_state
 
-# The kernel reports when a file grows; this only bounds how late the loss of a supervisor is noticed.
+# The kernel reports when a file grows; this only limits how late the loss of a supervisor is noticed.
 LOOK_SECONDS = 1.0
 _EVENTS_BYTES = 4 << 20
 _IN_MODIFY_CREATE_MOVED = 0x2 | 0x100 | 0x80
@@ -39,7 +39,7 @@ class Tail:
             request: ``run_id`` and ``run_dir``; ``offsets`` by log, by default 0; ``seq``, the number of the last
                 known event; ``since``: seconds of the node's clock, or ``end``, and ``lines``: how many before the end,
                 where to begin instead; ``follow``: whether to wait for more; ``ranks``: the only ones to read, as
-                ``rank_lists.parse`` takes them; ``with_times``: whether to tell when output was written.
+                ``rank_lists.parse`` accepts them; ``with_times``: whether to report when output was written.
         """
         self.run_id, self.run_dir = request["run_id"], run_state.directory(request)
         self.follow, self.write = request["follow"], write
@@ -52,11 +52,11 @@ class Tail:
         self._ranks = rank_lists.parse(request["ranks"]) if request.get("ranks") else ()
         self._times: Optional[Dict[str, log_times.Table]] = {} if request.get("with_times") else None
         self._begin(request.get("since"), request.get("lines"))
-        # What is there now, which is told once it is sent.
+        # The existing output, which is reported once it is sent.
         self._ends: Optional[Dict[str, int]] = {name: log_segments.end(parts) for name, parts in self._chosen()}
 
     def _begin(self, since: Any, lines: Optional[int]) -> None:
-        """Begin where a person asked to: at a time, so many lines before the end, or at the later of both."""
+        """Begin where the user asked to: at a time, some lines before the end, or at the later of both."""
         for name, parts in self._chosen():
             begin = 0
             if since == "end":
@@ -71,7 +71,7 @@ class Tail:
 
     def _chosen(self) -> List[Tuple[str, List[log_segments.Segment]]]:
         """Return the logs to read."""
-        # What a program says before what it complains about.
+        # Output of a program just before the line that it complains about.
         found = sorted(log_segments.segments(self._logs_dir).items(), key=lambda one: _order(one[0]))
         return [one for one in found if not self._ranks or self._is_of_chosen_rank(one[0])]
 
@@ -80,7 +80,7 @@ class Tail:
         return rank is not None and rank_lists.has(self._ranks, rank)
 
     def run(self) -> None:
-        """Send everything up to the run's end, or to the end of the files."""
+        """Send everything up to the end of the run, or of the files."""
         self._frame({"event": events.READY, "run_id": self.run_id, "boot_id": procfs.boot_id(), "tail": True})
         changes = self._watch()
         while not self.ended:
@@ -100,7 +100,7 @@ class Tail:
         return None
 
     def _watch(self) -> Optional[int]:
-        """Have the kernel report changes; None where this user's limit is reached, so that only polling helps."""
+        """Have the kernel report changes; None if this user's limit is reached, so that only polling helps."""
         libc = ctypes.CDLL(None)
         changes = int(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         if changes < 0:
@@ -122,7 +122,7 @@ class Tail:
         return bool(orders)
 
     def _look_for_loss(self) -> None:
-        """Tell of an end that has no event: the supervisor was killed, or the disk is full."""
+        """Report an end that has no event: the supervisor was killed, or the disk is full."""
         if self._supervisor and processes.supervised(self._supervisor) == self.run_id:
             return
         if processes.find(self.run_id)[0] or self._logs() + self._events():
@@ -147,7 +147,7 @@ class Tail:
         return moved
 
     def _send(self, name: str, offset: int, data: bytes) -> None:
-        """Send a part of a log, in pieces that were written at different times if those are asked for."""
+        """Send a part of a log; if times are requested, in pieces that were written at different times."""
         times: Dict[str, Any] = {}
         stop, first = offset + len(data), offset
         while offset < stop:
@@ -162,7 +162,7 @@ class Tail:
             offset = until
 
     def _tell_so_far(self) -> None:
-        """Tell a reader that waits for more, once, that it has what was there when it began."""
+        """Report once, to a reader that waits for more, that it has everything that existed at its start."""
         if self._ends is None or any(self.offsets.get(name, 0) < end for name, end in self._ends.items()):
             return
         self._ends = None
@@ -185,7 +185,7 @@ class Tail:
         return size
 
     def _new_events(self) -> Tuple[int, List[Dict[str, Any]]]:
-        """Read new whole lines, some at a time; return how many bytes they are, and their events."""
+        """Read complete new lines, some at a time; return how many bytes they are, and their events."""
         try:
             with os.fdopen(small_files.opened(os.path.join(self.run_dir, run_directory.EVENTS)), "rb") as stream:
                 stream.seek(self._position)
@@ -206,7 +206,7 @@ def _order(log: str) -> Tuple[str, bool]:
 
 
 def tail(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Follow on standard output, after a line that says where the frames begin."""
+    """Follow on standard output, after a line that marks the beginning of the frames."""
     run_dir = run_state.directory(request)
     if not os.path.isdir(run_dir):
         return {"failed": True, "msg": "%s does not exist" % run_dir}

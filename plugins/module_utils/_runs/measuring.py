@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure what a run uses on one node; of a run that is over there, return its last sample. Private."""
+"""Measure the usage of a run on one node; if the run is over on it, return its last sample. Private."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def measure(request: Dict[str, Any]) -> Dict[str, Any]:
     Measure once.
 
     Args:
-        request: ``run_id``; ``run_dir``, or None where the default base holds it; ``asks_gpus``.
+        request: ``run_id``; ``run_dir``, or None if it is in the default base; ``asks_gpus``.
 
     Returns:
         ``state``, as ``run_state.look`` names it; ``measured`` while the run lasts, see ``_common.usage``; its
@@ -30,7 +30,7 @@ def measure(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _state(run_dir: str, run_id: str) -> str:
-    """Determine the state of the run here, without a look at all processes."""
+    """Determine the state of the run on this node, without inspecting all processes."""
     if run_state.exit_record(run_dir) is not None:
         return "exited"
     happened = run_state.read_events(run_dir)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Pack a run directory, and define what an archive may hold. Private to the collection.
+Pack a run directory, and define what an archive may contain. Private to the collection.
 
-Empty files and directories are not packed. A job can leave anything there: entries that cannot be read, or do not fit
-into an archive, are left out and counted.
+Empty files and directories are not packed. A job can leave anything in its directory: entries that cannot be read, or
+do not fit into an archive, are left out and counted.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_name(name: Any) -> bool:
 
 
 class _Packing:
-    """How much was packed so far, and the entries that were left out: how many, and the first names."""
+    """The size packed so far, and the entries that were left out: how many, and the first names."""
 
     def __init__(self, without: FrozenSet[bytes]) -> None:
         self._without = without
@@ -57,7 +57,7 @@ class _Packing:
         self.names: List[str] = []
 
     def directory(self, path: bytes, prefix: str) -> Iterator[bytes]:
-        """Pack what is in a directory; files of a living run may go at any moment."""
+        """Pack the contents of a directory; files of a living run may disappear at any moment."""
         wanted = (entry for entry in os.listdir(path) if os.path.join(path, entry) not in self._without)
         for name, entry in _spelled(sorted(wanted)):
             try:
@@ -80,7 +80,7 @@ class _Packing:
             yield from self._file(path, name)
 
     def _filled(self, name: str, content: Iterator[bytes]) -> Iterator[bytes]:
-        """Begin a directory before the first thing in it; one without anything is of no use."""
+        """Begin a directory before the first entry in it; an empty one is useless."""
         self._entries += 1
         for first in content:
             yield wire.encode({"directory": name})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-End what is left of a run on one node, and find out whether anything is. Private to the collection.
+End what is left of a run on one node, and determine whether anything is left. Private to the collection.
 
-Only what is provably of the run is ended; nothing here needs its supervisor to answer.
+Only what provably belongs to the run is ended; nothing here needs its supervisor to answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def left(run_id: str, base: str) -> List[int]:
 
 
 def unseen(run_id: str, base: str) -> List[str]:
-    """Describe what is left of a run where its processes cannot be named."""
+    """Describe what is left of a run if its processes cannot be named."""
     path = os.path.join(base, run_directory.LOCK)
     if node_lock.holder(path) == run_id and not node_lock.openers(path) and node_lock.holder(path) == run_id:
         return ["a process that you cannot see, which holds the run's lock"]
@@ -59,10 +59,10 @@ def _lock_holders(run_id: str, path: str) -> List[int]:
 
 
 def stop(run_id: str, base: str, grace: float) -> List[str]:
-    """End a run on this node within ``grace`` seconds and describe what could not be ended."""
+    """End a run on this node within ``grace`` seconds, and describe what could not be ended."""
     supervisors, _ = processes.find(run_id)
     processes.send(supervisors, signal.SIGTERM)
-    # A supervisor that uses all of its own time still has to write the record.
+    # A supervisor that uses all its own time still has to write the record.
     _end(run_id, base, grace + (_RECORD_SECONDS if grace else 0.0))
     processes.send(left(run_id, base), signal.SIGKILL)
     _end(run_id, base, KILL_SECONDS)
@@ -90,13 +90,13 @@ def _end(run_id: str, base: str, seconds: float) -> None:
 
 
 def is_over(run_id: str, base: str) -> bool:
-    """Return whether nothing of a run is left here: no process, and no file that only a supervisor needs."""
+    """Return whether nothing of a run is left on this node: no process, and no file that only a supervisor needs."""
     gone = not left(run_id, base) and not unseen(run_id, base)
     return gone and not any(os.path.lexists(os.path.join(base, run_id, name)) for name in run_directory.OF_SUPERVISOR)
 
 
 def _tidy(run_dir: str) -> None:
-    """Remove what a killed supervisor left, here and on shared storage."""
+    """Remove what a killed supervisor left, on this node and on shared storage."""
     armed = next((event for event in run_state.read_events(run_dir) if event["event"] == events.ARMED), {})
     if isinstance(armed.get("storage"), str) and type(armed.get("node_rank")) is int:
         place = failure_flag.directory(armed["storage"], os.path.basename(run_dir))
@@ -110,17 +110,18 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Args:
         request: ``run_id``; ``base``, the directory of run directories, or None for the usual one; ``grace`` in
-            seconds; ``dry_run``, whether to change nothing; ``halt``, False where a later attempt may start.
+            seconds; ``dry_run``, whether to change nothing; ``halt``, False if a later attempt may start.
 
     Returns:
-        ``changed``; ``known``, whether the run was ever here; and ``left``: descriptions of what could not be ended.
-        ``failed`` with ``msg`` where a launch in progress may still start the run here.
+        ``changed``; ``known``, whether the run was ever on this node; and ``left``: descriptions of what could not be
+        ended. ``failed`` with ``msg`` if a launch in progress may still start the run on this node.
     """
     base = request["base"] or run_directory.base(os.geteuid())
     run_dir = os.path.join(base, request["run_id"])
     if not request["dry_run"] and request.get("halt", True):
         try:
-            # First: a supervisor that starts later sees the mark, and one that started before is found below.
+            # This comes first: a supervisor that starts later sees the mark, and one that started before is found
+            # below.
             stop_mark.halt(base, request["run_id"])
         except OSError as error:
             if not left(request["run_id"], base) and run_state.exit_record(run_dir) is None:
@@ -138,7 +139,7 @@ def end(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def containers_left(run_id: str, run_dir: str) -> List[str]:
-    """Remove the containers of models whose supervisor could not, and return why some are left."""
+    """Remove the containers of models if their supervisor could not, and return why some are left."""
     try:
         if os.path.exists(os.path.join(run_dir, run_directory.MODEL)):
             docker.remove_of(run_id)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find out the state of a run on one node, and pack its files. Private to the collection.
+Determine the state of a run on one node, and pack its files. Private to the collection.
 
 The run directory and the processes that provably belong to the run decide; the supervisor need not answer.
 """
@@ -33,13 +33,13 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     Return the state of a run on this node.
 
     Args:
-        request: ``run_id``; ``run_dir``, or None where the default base holds it.
+        request: ``run_id``; ``run_dir``, or None if it is in the default base.
 
     Returns:
         ``state`` (``armed``, ``running``, ``stopping``, ``exited``, ``lost``, ``rebooted`` or ``unknown``), ``exit``
         (the record, or None), ``supervisor`` (process id, or None), ``container`` (what contains the run:
-        ``systemd``, ``session`` or None), ``storage`` (where nodes tell each other of a failure, or None),
-        ``processes`` (how many of the job's), ``joined``, and the evidence of a failure, see ``evidence``.
+        ``systemd``, ``session`` or None), ``storage`` (where nodes announce failures to each other, or None),
+        ``processes`` (how many the job has), ``joined``, and the evidence of a failure, see ``evidence``.
     """
     run_dir = directory(request)
     supervisors, marked = processes.find(request["run_id"])
@@ -53,7 +53,7 @@ def look(request: Dict[str, Any]) -> Dict[str, Any]:
     elif not os.path.isdir(run_dir):
         state = "unknown"
     else:
-        # A directory had a supervisor, which ends without a record only if it is killed.
+        # A directory once had a supervisor, which ends without a record only if it is killed.
         own = procfs.boot_id()
         state = "lost" if armed.get("boot_id", own) == own else "rebooted"
     return {
@@ -76,7 +76,7 @@ def recorded(record: Dict[str, Any]) -> List[int]:
 
 
 def exit_record(run_dir: str) -> Optional[Dict[str, Any]]:
-    """Read how a run ended on this node; None while it has not."""
+    """Read how a run ended on this node; None until it has."""
     found = small_files.read_object(os.path.join(run_dir, run_directory.RECORD), _RECORD_BYTES)
     return found if found is not None and _is_record(found) else None
 
@@ -96,14 +96,14 @@ def read_events(run_dir: str) -> List[Dict[str, Any]]:
 
 
 def parse(data: bytes) -> List[Dict[str, Any]]:
-    """Parse events, without lines that a full disk has cut."""
+    """Parse events, skipping lines that a full disk has cut."""
     found = [wire.parse_or_none(line) for line in data.split(b"\n")[:-1]]
     return [event for event in found if event is not None and isinstance(event.get("event"), str)]
 
 
 def is_alive(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    Find out whether another node's kernel answers on the network of the job.
+    Check whether another node's kernel answers on the network of the job.
 
     Args:
         request: ``address``, and ``ports``, any of which may be closed: a refused connection is an answer, too.
@@ -130,7 +130,7 @@ def pack(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dic
     Write the run directory as an archive to standard output, after a line that says so.
 
     It is a gzip stream of frames, each directory before its contents, each file before its bytes. Of the run's copy of
-    code, it has what the job changed.
+    the code, it contains what the job changed.
     """
     import gzip
 

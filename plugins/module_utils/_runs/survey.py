@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find what runs left on one node. Private to the collection.
+Find the files of runs on one node. Private to the collection.
 
-A base directory holds one directory per run, ``bin-<hash>`` directories with programs that runs share, and ``lock``.
+A base directory contains one directory per run, ``bin-<hash>`` directories with programs that runs share, and ``lock``.
 A job can put anything into its run's directory: sizes are bounded, symbolic links are never followed, and a directory
 that does not look like a run's is ignored.
 """
@@ -21,9 +21,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import no
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes, procfs, small_files, stop_mark
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import evidence, run_state
 
-# With a number after a restart.
+# With a number appended after a restart.
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,}(\.\d+)?\Z")
-# With a number while they are written.
+# With a number appended while they are written.
 PROGRAMS = re.compile(run_directory.PROGRAMS + r"[0-9a-f]{8,64}(\.\d+)?\Z")
 _OF_A_RUN = {run_directory.BIN, run_directory.LOGS, run_directory.HOST_FILE, run_directory.EVENTS}
 RECORD_BYTES = 1 << 20
@@ -32,7 +32,7 @@ _EVIDENCE = ("failure", "began", "told_to_stop", "clock")
 
 
 class Processes:
-    """How all processes of this node use runs: one pass over ``/proc`` for all runs."""
+    """The use of runs by all processes of this node: one pass over ``/proc`` for all runs."""
 
     def __init__(self) -> None:
         self.marked: Set[bytes] = set()
@@ -68,14 +68,14 @@ class Processes:
 
 def survey(request: Dict[str, Any]) -> Dict[str, Any]:
     """
-    List the runs whose directories are here.
+    List the runs whose directories are on this node.
 
     Args:
         request: ``run_dir``, the base directory or None for the default, and ``bases``, more of them.
 
     Returns:
         ``runs``: for each ``run_id``, ``run_dir``, ``state``, ``exit`` (how it ended, or None), the evidence of a
-        failure (see ``evidence``) and ``described`` (the contents of its ``run.json``, or None where that is missing or
+        failure (see ``evidence``) and ``described`` (the contents of its ``run.json``, or None if that is missing or
         invalid).
     """
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
@@ -91,7 +91,7 @@ def survey(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def alive(request: Dict[str, Any]) -> Dict[str, Any]:
-    """List the runs that have a process here, whatever is in their directories."""
+    """List the runs that have a process on this node, whatever their directories contain."""
     places = [(name, os.path.join(base, name)) for base in bases(request) for name in names(base)]
     processes = Processes()
     used = [name for name, path in places if is_run(name, path) and processes.use(name, path)]
@@ -105,7 +105,7 @@ def bases(request: Dict[str, Any]) -> List[str]:
     """Return the existing base directories of this user, each once."""
     default = run_directory.base(os.geteuid())
     found: List[str] = []
-    # A job that was killed has left its own directory.
+    # A killed job leaves its own directory behind.
     usual = [request["run_dir"]] if request.get("run_dir") else [default, *sorted(glob.glob(default + "-[0-9]*"))]
     for base in [*usual, *(request.get("bases") or [])]:
         try:
@@ -130,7 +130,7 @@ def names(base: str) -> List[str]:
 
 
 def is_run(name: str, path: str) -> bool:
-    """Return whether a directory is a run's: a base that was chosen with --run-dir may hold anything else."""
+    """Return whether a directory is a run's: a base that was chosen with --run-dir may contain anything else."""
     try:
         parts = set(os.listdir(path))
     except OSError:
@@ -139,7 +139,7 @@ def is_run(name: str, path: str) -> bool:
         return not name.startswith(run_directory.GONE)
     if RUN_ID.match(name):
         return parts <= {run_directory.LOGS} or {run_directory.BIN, run_directory.LOGS} <= parts
-    # A run with a name of the user's choice shows that a supervisor was here.
+    # A run with a name that the user chose shows that a supervisor was here.
     return not name.startswith(run_directory.GONE) and parts >= _OF_A_RUN
 
 
@@ -154,7 +154,7 @@ def _state(name: str, path: str, supervised: bool) -> Dict[str, Any]:
 
 
 def _evidence(path: str) -> Dict[str, Any]:
-    """Return why a run ended here; the events of a success are not needed."""
+    """Return why a run ended on this node; the events of a success are not needed."""
     record = run_state.exit_record(path)
     is_good = record is not None and (record["outcome"], record["exit_code"]) == (run_directory.EXITED, 0)
     happened = [] if record is not None and is_good and not record["stopped"] else run_state.read_events(path)
@@ -170,7 +170,7 @@ def has_ended(path: str) -> bool:
 
 
 def _exit(path: str) -> Optional[Dict[str, Any]]:
-    """Return how a run ended; None while it has not. An unreadable record counts as an end, too."""
+    """Return how a run ended; None until it has. An unreadable record also counts as an end."""
     if not has_ended(path):
         return None
     record = small_files.read_object(os.path.join(path, run_directory.RECORD), RECORD_BYTES) or {}
@@ -187,7 +187,7 @@ def _exit(path: str) -> Optional[Dict[str, Any]]:
 
 
 def description(path: str, name: str) -> Optional[Dict[str, Any]]:
-    """Read the description of the whole run in its directory; None unless all of it is valid."""
+    """Read the description of the whole run in its directory; None unless it is entirely valid."""
     found = small_files.read_object(os.path.join(path, run_directory.DESCRIPTION), RECORD_BYTES) or {}
     addresses = found.pop("addresses", None)
     if not node_answers.is_described(found) or found["run_id"] != name:

@@ -20,7 +20,7 @@ def cells(
     hosts: Sequence[str], problems: Sequence[Problem], warnings: Sequence[Problem], not_run: Mapping[str, Sequence[str]]
 ) -> Cells:
     """
-    Sum up every check of every node.
+    Summarise every check of every node.
 
     Args:
         not_run: Checks without a result, by host; those of an unreachable node are all but ``reach``.
@@ -32,10 +32,10 @@ def cells(
     for mark, findings in ((WARN, warnings), (FAIL, problems)):
         for finding in findings:
             check = catalog.CHECK_OF.get(finding["code"], "reach")
-            # A finding of all nodes says nothing about one that could not be inspected.
+            # A finding about all nodes does not apply to one that could not be inspected.
             inspected = [host for host in hosts if table[host][check] != NONE]
             for host in inspected if finding["host"] is None else [finding["host"]]:
-                # One that was left out is not in the table.
+                # A node that was left out is not in the table.
                 if host in table:
                     table[host][check] = mark
     return table
@@ -43,13 +43,13 @@ def cells(
 
 def lines(table: Cells, width: Optional[int] = None, has_colours: bool = False) -> List[str]:
     """
-    Write the table, one line for all nodes with the same results, without checks that are for other work.
+    Format the table, one line for all nodes with the same results, without checks that are for other work.
 
-    Where it is wider than the terminal, it has only the checks that found something, or, if these are still too many,
-    only what they found; a line below it speaks of the others.
+    If it is wider than the terminal, it has only the checks that found something or, if these are still too many, only
+    what they found; a line below it summarises the others.
 
     Args:
-        width: Columns of the terminal; None where lines can be of any length.
+        width: Columns of the terminal; None if lines can have any length.
     """
     colours = _COLOURS if has_colours else {}
     done = {name for row in table.values() for name, mark in row.items() if mark != NONE}
@@ -78,7 +78,7 @@ def _alike(table: Cells, checks: Sequence[str]) -> List[Tuple[str, ...]]:
 
 
 def _findings(table: Cells, checks: Sequence[str]) -> List[Tuple[str, ...]]:
-    """Make one row for all nodes where a check found the same."""
+    """Make one row for all nodes on which a check found the same."""
     found = {(name, mark): [host for host in table if table[host][name] == mark] for name in checks for mark in _LOUD}
     return [("CHECK", "RESULT", "NODE"), *((name, mark, fold(on)) for (name, mark), on in found.items() if on)]
 
@@ -88,7 +88,7 @@ def _fits(rows: Sequence[Sequence[str]], width: Optional[int]) -> bool:
 
 
 def _summary(table: Cells, checks: Sequence[str]) -> str:
-    """Sum up the results of checks, without what they found."""
+    """Summarise the results of checks, without their findings."""
     silent = [name for name in checks if all(row[name] == NONE for row in table.values())]
     ran = [name for name in checks if name not in silent]
     if not ran:
@@ -101,7 +101,7 @@ def _summary(table: Cells, checks: Sequence[str]) -> str:
 
 
 def network_lines(candidates: Dict[str, List[Dict[str, Any]]]) -> List[str]:
-    """Write every address of every node with the reason why it was chosen or not."""
+    """Format every address of every node with the reason why it was chosen or not."""
     rows = [("NODE", "INTERFACE", "ADDRESS", "VERDICT")]
     for host, entries in candidates.items():
         rows += [(host, row["interface"], row["address"] or "-", row["verdict"]) for row in entries]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Whose output is shown: that of some nodes, or of some ranks; and why a choice shows nothing.
+Choose whose output to show: some nodes', or some ranks'; and explain why a choice shows nothing.
 
 Pure; private to the collection.
 """
@@ -18,23 +18,23 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some nodes and ranks; where it names none, all nodes, or all ranks and what their runners print."""
+    """Some nodes and ranks; without names, all nodes, or all ranks and what their runners print."""
 
     hosts: Tuple[str, ...] = ()
     ranks: rank_lists.Ranks = ()
 
     def __bool__(self) -> bool:
-        """Return whether it leaves anything out."""
+        """Return whether it leaves out anything."""
         return bool(self.hosts or self.ranks)
 
     def shows(self, host: str, rank: str) -> bool:
-        """Return whether output is shown; the rank of a runner is empty."""
+        """Return whether output is shown; the rank of a runner is an empty text."""
         if self.hosts and host not in self.hosts:
             return False
         return not self.ranks or rank.isdigit() and rank_lists.has(self.ranks, int(rank))
 
     def after(self, replaced: Mapping[str, str]) -> Chosen:
-        """Return what is shown after a restart: spares instead of the nodes that they replace."""
+        """Return the choice after a restart: spares instead of the nodes that they replace."""
         return replace(self, hosts=tuple(replaced.get(host, host) for host in self.hosts))
 
 
@@ -42,7 +42,7 @@ EVERYTHING = Chosen()
 
 
 def of(hosts: Sequence[str], lists: Sequence[str]) -> Chosen:
-    """Return what names of hosts and valid lists of ranks choose."""
+    """Return the choice that names of hosts and valid lists of ranks make."""
     parts = [part for text in lists for part in rank_lists.parse(text)]
     return Chosen(tuple(dict.fromkeys(hosts)), rank_lists.joined(parts))
 
@@ -58,7 +58,7 @@ def unknown_hosts(choice: Chosen, names: Sequence[str]) -> List[codes.Problem]:
 
 
 def narrowed(choice: Chosen, plan: Plan) -> Plan:
-    """Return a plan without the nodes of which nothing is shown, as far as it says which ranks they have."""
+    """Return a plan without the nodes of which nothing is shown, as far as it specifies their ranks."""
 
     def has_chosen(host: str, own: Optional[range]) -> bool:
         return host in (choice.hosts or (host,)) and (not choice.ranks or own is None or _share(choice, own))
@@ -76,7 +76,7 @@ def problems(choice: Chosen, plan: Plan) -> List[codes.Problem]:
         return found
     job = runners.job_of(plan["shape"], plan.get("runner"))
     if not plan["world_size"] or len(plan["nodes"]) < plan["nnodes"]:
-        return []  # What is known of the run does not say which ranks it has, or where.
+        return []  # The known part of the run does not specify its ranks, or where they are.
     if not job.counts_ranks and not job.has_models:
         remedy = "choose nodes: --host %s" % plan["nodes"][0]["host"]
         return [codes.problem("USAGE", None, "%s has no ranks to choose from" % job.called, remedy)]
@@ -107,15 +107,15 @@ def _there(parts: rank_lists.Ranks, where: str) -> str:
 
 def silent(choice: Chosen, plan: Plan, printed: Collection[Tuple[str, str]]) -> str:
     """
-    Name what was chosen and has printed nothing, as the beginning of a sentence; empty where all have printed.
+    Name the chosen hosts or ranks that have printed nothing, as the beginning of a sentence; empty if all have printed.
 
     Args:
-        printed: The hosts and ranks that have printed; the rank of a runner is empty.
+        printed: The hosts and ranks that have printed; the rank of a runner is an empty text.
     """
     seen = {int(rank) for _, rank in printed if rank.isdigit()}
     silent_ranks, hosts = choice.ranks, [host for host in choice.hosts if host not in {host for host, _ in printed}]
     if choice.ranks and plan["world_size"] and not choice.hosts:
-        # Where hosts are chosen as well, it may not be known which of the ranks are there.
+        # If hosts are chosen as well, it may not be known which of the ranks are on them.
         kept = [range(first, min(last + 1, plan["world_size"])) for first, last in choice.ranks]
         silent_ranks = rank_lists.joined([(rank, rank) for some in kept for rank in some if rank not in seen])
     elif seen:

@@ -2,7 +2,7 @@
 """
 Colours in a job's lines: the one kind of control sequence that may reach a terminal. Pure; private to the collection.
 
-A sequence is ``ESC [ digits and semicolons m``, of bounded length. It changes how the text behind it looks, and cannot
+A sequence is ``ESC [ digits and semicolons m``, of bounded length. It changes how the text after it looks, and cannot
 move the cursor; a line that has any ends with a reset.
 """
 
@@ -18,7 +18,7 @@ BEGIN = b"\x1b["
 _RESET = "\x1b[0m"
 _SEQUENCE = re.compile("(\x1b\\[[0-9;]{0,32}m)")
 _BYTES = re.compile(_SEQUENCE.pattern.encode())
-# A character may take no column, but a line of such characters is no reason to inspect all of it.
+# A character may take no column, but a line of such characters is not a reason to inspect all of it.
 _PER_COLUMN = 4
 
 
@@ -33,7 +33,7 @@ def stripped(text: str) -> str:
 
 
 def harmless(text: str, kept: str = "") -> str:
-    """Return a text as one line that keeps its colours, and nothing else that acts on a terminal; see ``plain``."""
+    """Return a text as one line that keeps its colours, but nothing else that acts on a terminal; see ``plain``."""
     if "\x1b" not in text:
         return plain(text, kept)
     found = "".join(piece if is_colour else plain(piece, kept) for is_colour, piece in _pieces(text))
@@ -41,7 +41,7 @@ def harmless(text: str, kept: str = "") -> str:
 
 
 def fitted(text: str, width: int) -> str:
-    """Cut a harmless text to some columns of a terminal, between its colours, which take none."""
+    """Cut a harmless text to some columns of a terminal, without counting its colours."""
     found, left = "", max(width, 0)
     for is_colour, piece in _pieces(text.replace("\t", " ")):
         if not is_colour:

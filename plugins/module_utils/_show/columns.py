@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Columns, as wide as a terminal shows what is in them. Pure; private to the collection."""
+"""Format columns, as wide as a terminal shows their content. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def width(text: str) -> int:
 
 def cut(text: str, columns: int, mark: str = "") -> str:
     """
-    Cut off what has no room in some columns of a terminal.
+    Cut a text to some columns of a terminal.
 
     Args:
-        mark: What the text ends with where something was cut off.
+        mark: The end of a text that was cut.
     """
     if width(text) <= columns:
         return text
@@ -38,7 +38,7 @@ def cut(text: str, columns: int, mark: str = "") -> str:
 
 
 def painted(text: str, colour: Optional[str]) -> str:
-    """Write a text in a colour, if there is one."""
+    """Format a text in a colour, if there is one."""
     return "\x1b[%sm%s\x1b[0m" % (colour, text) if colour else text
 
 
@@ -46,11 +46,11 @@ def aligned(
     rows: Sequence[Sequence[object]], numbers: bool = False, colours: Mapping[str, str] = _NO_COLOURS
 ) -> List[str]:
     """
-    Write rows as lines, every cell harmless and in its column.
+    Format rows as lines, every cell harmless and in its column.
 
     Args:
-        numbers: Whether all columns but the first hold numbers, which are aligned at their ends.
-        colours: Those of cells, by their texts; the first column has none.
+        numbers: Whether all columns but the first contain numbers, which are right-aligned.
+        colours: The colours of cells, by their texts; the first column has none.
     """
     return _lines([[plain(cell) for cell in row] for row in rows], numbers, colours)
 
@@ -62,11 +62,11 @@ def fitted(
     colours: Mapping[str, str] = _NO_COLOURS,
 ) -> List[str]:
     """
-    Write rows as lines that are no wider than a terminal, as far as cutting some columns makes them so.
+    Format rows as lines that are no wider than a terminal, as far as cutting some columns allows.
 
     Args:
-        rows: The first one holds the heads, which are never cut.
-        columns: Those of the terminal; None where lines can be of any length.
+        rows: The first one contains the headings, which are never cut.
+        columns: The columns of the terminal; None if lines can have any length.
         free: Which columns of the table may be cut; the widest of them is cut first.
         colours: As for ``aligned``.
     """
@@ -78,17 +78,17 @@ def fitted(
 
 
 def _fitting(widths: List[int], least: Mapping[int, int], columns: int) -> List[int]:
-    """Return widths that fit: those of free columns shrink to the same level, but not below their least."""
+    """Return widths that fit: those of free columns shrink to the same level, but not below their minimum."""
     for level in range(columns, -1, -1):
         found = [min(wide, max(level, least[at])) if at in least else wide for at, wide in enumerate(widths)]
         left = columns - sum(found) - len(_GAP) * (len(found) - 1)
         if left >= 0:
-            # One column less for each would have been one too many for all.
+            # Reducing each by one more column would have been too much.
             for at in least:
                 more = min(left, widths[at] - found[at])
                 found[at], left = found[at] + more, left - more
             return found
-    # Even so there is no room for all of them, and the last ones are cut.
+    # There is still no room for all of them, and the last ones are cut.
     start = 0
     for at, wide in enumerate(found):
         found[at] = max(0, min(wide, columns - start))

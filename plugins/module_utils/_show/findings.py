@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What an inspection found, once for all nodes with the same: checks and fingerprints.
+The findings of an inspection, once for all nodes with the same: checks and fingerprints.
 
 Pure; private to the collection.
 """
@@ -12,18 +12,18 @@ from typing import Any, Dict, List, Mapping
 
 from ansible_collections.madctl.multinode.plugins.module_utils._show.check_table import Cells
 
-# Hardly any two nodes have these in common, and they say nothing about a difference that matters.
+# These differ between almost all nodes, and do not show a difference that matters.
 _OWN = ("space", "clock_offset_seconds", "clock_uncertainty_seconds")
 _MOST = 64  # groups of nodes
 
 
 def told(checks: Cells, prints: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
     """
-    Return both in a form that is small however many nodes there are.
+    Return both in a form that stays small for many nodes.
 
     Args:
         checks: See ``check_table.cells``.
-        prints: What each node is, by host.
+        prints: The fingerprint of each node, by host.
 
     Returns:
         ``checks`` and ``prints``, each a list of ``hosts`` and what they have in common.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The job's lines on their way to a screen: cut out of bytes, made harmless. Pure; private to the collection."""
+"""The job's lines on their way to a screen: cut from bytes, made harmless. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
 def is_forged(event: Dict[str, Any]) -> bool:
-    """Return whether a node reports what only the follower of all nodes can know; what a node reports has its host."""
+    """Return whether a node reports what only the follower of all nodes can know; a node's events have its host."""
     return event["event"] in events.OF_THE_RUN and "host" in event
 
 
 def harmless(line: bytes, with_colours: bool = False) -> str:
-    """Write a line so that no byte of it can move a terminal's cursor, or change its state beyond the line."""
+    """Format a line so that no byte of it can move a terminal's cursor, or change its state beyond the line."""
     text = line.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
@@ -32,7 +32,7 @@ def harmless(line: bytes, with_colours: bool = False) -> str:
 
 
 class Logs:
-    """Cuts all logs of a run into lines that can be shown, and keeps what no newline has ended yet."""
+    """Cuts all logs of a run into lines that can be shown, and keeps incomplete ones."""
 
     def __init__(self, mask: Mask, with_colours: bool = False) -> None:
         """
@@ -55,10 +55,10 @@ class Logs:
 
     def block(self, host: str, log: str, data: bytes) -> Optional[bytes]:
         """
-        Add data to a log, and return the lines that it completes as a whole; None where each must be inspected.
+        Add data to a log, and return the lines that it completes as a whole; None if each must be inspected.
 
-        That is so where there may be secrets, where a line is too long, or has characters other than those of ASCII
-        that any terminal just shows. Most output has none of these, and costs a tenth. After None, call ``feed``.
+        They must be inspected if there may be secrets, if a line is too long, or if it has characters other than
+        printable ASCII. Most output has none of these, and costs a tenth. After None, call ``feed``.
         """
         rows = self._rows(host, log)
         if not rows.is_plain:
@@ -100,7 +100,7 @@ class Logs:
         return not self._waiting
 
     def unfinished(self, is_wanted: Callable[[str, str], bool]) -> Iterator[Tuple[str, str, str]]:
-        """Yield host, log and text of every row that may still change, of the logs that are wanted."""
+        """Yield host, log and text of every row that may still change, for the wanted logs."""
         for (host, log), rows in self._logs.items():
             if is_wanted(host, log):
                 for row in rows.rows:
@@ -109,7 +109,7 @@ class Logs:
                         yield host, log, text
 
     def end(self, host: Optional[str] = None, log: Optional[str] = None) -> List[Tuple[str, str, str]]:
-        """Remove what is incomplete from all logs, or from some, and return it, each with its host and name."""
+        """Remove incomplete lines from all logs, or from some, and return them, each with its host and log."""
         found = [key for key in self._logs if host in (None, key[0]) and log in (None, key[1])]
         for key in found:
             self._waiting.pop(key, None)
@@ -126,13 +126,13 @@ class Logs:
         line = self._mask.line(line)
         if colours.BEGIN not in line:
             return harmless(line)
-        # A secret may have colours in it; then it is more important than they are.
+        # A secret may contain colours; hiding it is more important than they are.
         bare = colours.without(line)
         masked = self._mask.line(bare)
         return harmless(line if self._with_colours and masked == bare else masked, self._with_colours)
 
     def gap(self, host: str, log: str, count: int) -> List[str]:
-        """Return what to show where output of a log is left out: the line that is cut by it, and how much it is."""
+        """Return what to show for missing output of a log: the line that it cuts, and how much is missing."""
         cut = [text + CUT for _, _, text in self.end(host, log)]
         return [*cut, "… %s not shown; see the log on the node" % size(count)]
 
@@ -147,14 +147,14 @@ def _has_long_line(data: bytes, end: int) -> bool:
 
 
 def _whole_characters(row: bytes) -> bytes:
-    """Return a row without a character at its end that has not come completely."""
+    """Return a row without an incomplete character at its end."""
     decoder = _DECODER("backslashreplace")
     decoder.decode(row[-4:])
     return row[: len(row) - len(decoder.getstate()[0])]
 
 
 def size(count: float) -> str:
-    """Write a number of bytes for a person."""
+    """Format a number of bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 999.5:
             return "%.0f %s" % (count, unit) if count >= 10 or unit == "bytes" else "%.1f %s" % (count, unit)

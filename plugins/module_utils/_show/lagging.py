@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Judge which ranks lag: their last output, or their use of processors or GPUs, is far from the median of all ranks.
+Find ranks that lag: their last output, or their use of processors or GPUs, is far from the median of all ranks.
 
-The distance is counted in median absolute deviations, which a few odd ranks do not move, and has a least value, so
-that ranks that are nearly equal are not told apart. Pure; private to the collection.
+The distance is counted in median absolute deviations, which a few odd ranks do not move, and has a minimum, so that
+ranks that are nearly equal are not distinguished. Pure; private to the collection.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Option
 from ansible_collections.madctl.multinode.plugins.module_utils._common import usage
 
 OUTPUT, CPU, GPU = "output", "cpu", "gpu"
-# With fewer ranks nobody can say which one is odd.
+# With fewer ranks, it is impossible to say which one is odd.
 LEAST_RANKS = 3
-# So long after they have started, ranks read their data and compile: each at its own time.
+# For this long after their start, ranks read their data and compile, each at its own pace.
 STARTING_SECONDS = 10.0
-# A deviation of so many standard deviations, if ranks were spread normally.
+# A distance of this many standard deviations, if ranks were distributed normally.
 _DEVIATIONS = 6 * 1.4826
-# The least distances: seconds; percent of one processor; percent of a GPU.
+# The smallest distances: seconds; percent of one processor; percent of a GPU.
 _LEAST = {OUTPUT: 10.0, CPU: 50.0, GPU: 30.0}
-# One odd second says nothing: so many of the last samples must say the same.
+# One odd second means nothing: this many of the last samples must agree.
 _LOOKS, _NEEDED = 5, 3
 
 Name = Tuple[str, int]
 
 
 class Rank(NamedTuple):
-    """What is compared of a rank; None where it is not known, or does not count any more."""
+    """The values of a rank that are compared; None if unknown, or if they do not count any more."""
 
     seconds: Optional[float]  # without output
     cpu: Optional[float]
@@ -39,7 +39,7 @@ class Rank(NamedTuple):
 
 
 def ranks_of(samples: Mapping[str, Mapping[str, Any]]) -> Dict[Name, Rank]:
-    """Return what is compared of all ranks that run, from the samples of their nodes by host."""
+    """Return the values to compare of all running ranks, from the samples of their nodes by host."""
     found = {}
     for host, sample in samples.items():
         for text, rank in sample["ranks"].items():
@@ -52,7 +52,7 @@ def ranks_of(samples: Mapping[str, Mapping[str, Any]]) -> Dict[Name, Rank]:
 
 
 def judge(ranks: Mapping[Name, Rank]) -> Dict[Name, List[str]]:
-    """Return in what ranks lag; those that do not are not in it."""
+    """Return in which respects ranks lag; the result has only ranks that do."""
     if len(ranks) < LEAST_RANKS or min(rank.age for rank in ranks.values()) < STARTING_SECONDS:
         return {}
     found: Dict[Name, List[str]] = {}
@@ -75,20 +75,20 @@ def _odd(values: Mapping[Name, float], what: str) -> List[Name]:
         return []
     middle = median(values.values())
     spread = median(abs(value - middle) for value in values.values())
-    # Twice as much as usual is odd, or half of it, however alike the others are.
+    # Twice the usual value is odd, and so is half of it, however similar the others are.
     far = max(_LEAST[what], _DEVIATIONS * spread, middle if what == OUTPUT else middle / 2)
     # A rank that has just printed something does not lag.
     return [name for name, value in values.items() if (value - middle if what == OUTPUT else abs(value - middle)) > far]
 
 
 class Marks:
-    """Judges again and again, and marks what lags in most of the last samples."""
+    """Judges repeatedly, and marks what lags in most of the last samples."""
 
     def __init__(self) -> None:
         self._seen: Deque[Set[Tuple[Name, str]]] = deque(maxlen=_LOOKS)
 
     def take(self, ranks: Mapping[Name, Rank]) -> Dict[Name, List[str]]:
-        """Take what is compared now, and return in what ranks lag."""
+        """Take the current values, and return in which respects ranks lag."""
         now = {(name, what) for name, odd in judge(ranks).items() for what in odd}
         self._seen.append(now)
         found: Dict[Name, List[str]] = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep what a user passed by ``--env NAME`` or ``--env-file`` off the screen.
+Keep values that a user passed by ``--env NAME`` or ``--env-file`` off the screen.
 
-Such a value is a secret if it is long, or if its name says so and it is not very short: the ``INFO``
+Such a value is a secret if it is long, or if its name suggests one and it is not very short: the ``INFO``
 of ``NCCL_DEBUG=INFO`` must not be masked in every line of a log. Pure; private to the collection.
 """
 
@@ -17,28 +17,28 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words
 from ansible_collections.madctl.multinode.plugins.module_utils._show import colours
 
 MARK = "***"
-# madengine prints what it found in its credential files.
+# madengine prints the content of its credential files.
 _CREDENTIALS = re.compile(r"(Credentials:\s*)\S.*")
 _LONG, _LONG_ENOUGH = 8, 4
 _WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"}
-# A program acts on these; none of them can come from the user's environment.
+# Programs act on these; none of them can come from the user's environment.
 _PLAIN_FIELDS = frozenset({"code", "command", "host", "run_id", "status"})
 
 
 def values(variables: Iterable[Tuple[str, str]]) -> Tuple[str, ...]:
     """
-    Select what must not be shown of variables.
+    Select the values of variables that must not be shown.
 
     Args:
         variables: Names and values.
 
     Returns:
-        Whole values and, of those with several lines, each line that is long enough.
+        Whole values and, for those with several lines, each line that is long enough.
     """
     found: Dict[str, None] = {}
     for name, value in variables:
         least = _LONG_ENOUGH if named_like_a_secret(name) else _LONG
-        # Without white space at the ends: programs strip what they read, and then print it.
+        # Without surrounding white space: programs strip what they read, and then print it.
         candidates = [text.strip() for text in (value, *value.splitlines())]
         found.update(dict.fromkeys(text for text in candidates if len(text) >= least))
     return tuple(found)
@@ -63,7 +63,7 @@ class Mask:
         self.hide(secrets)
 
     def hide(self, secrets: Sequence[str]) -> None:
-        """Replace these from now on, too."""
+        """Replace these, too, from now on."""
         spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
         self._texts = sorted({*self._texts, *spellings}, key=len, reverse=True)
         self._bytes = [text.encode("utf-8", "surrogateescape") for text in self._texts]
@@ -74,7 +74,7 @@ class Mask:
         return _replaced(text, self._texts, MARK)
 
     def line(self, line: bytes) -> bytes:
-        """Mask a line as the job wrote it."""
+        """Mask a line as written by the job."""
         return _replaced(line, self._bytes, MARK.encode())
 
     def unfinished(self, line: bytes) -> bytes:
@@ -82,7 +82,7 @@ class Mask:
         line = self.line(line)
         if not self.longest:
             return line
-        line = colours.without(line)  # They could hide that it is one.
+        line = colours.without(line)  # They could hide a secret.
         for size in range(min(self.longest - 1, len(line)), 0, -1):
             if any(secret.startswith(line[-size:]) for secret in self._bytes):
                 return line[:-size]
@@ -94,13 +94,13 @@ class Mask:
 
     def cut(self, line: bytes, at: int) -> int:
         """
-        Find where a line can be cut in two without cutting a secret, which would then not be found.
+        Find where a line can be cut in two without cutting a secret, which could then not be found.
 
         Args:
-            at: Where to cut unless a secret is there.
+            at: Where to cut if there is no secret.
 
         Returns:
-            The place: ``at`` or before, or behind a secret that begins the line; never 0.
+            The position: ``at`` or before, or after a secret that begins the line; never 0.
         """
         for first, last in _spans(line[: at + self.longest], self._bytes):
             if first < at < last:
@@ -113,7 +113,7 @@ class Mask:
         if isinstance(value, dict):
             if set(value) == {"base64"}:
                 return self._word(value)
-            # In an environment every name is the user's own.
+            # In an environment, all names are the user's own.
             return {
                 key: entry if key in plain else self._data(entry, frozenset() if key == "env" else plain)
                 for key, entry in value.items()
@@ -135,7 +135,7 @@ class Mask:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, and as programs that print their settings as JSON or Python show it."""
+    """Yield a secret as it is, and as programs print it that show their settings as JSON or Python."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -143,7 +143,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> List[Tuple[int, int]]:
-    """Find the places of secrets; those that overlap are one, or the end of one would remain."""
+    """Find the positions of secrets; overlapping ones are merged, or the end of one would remain."""
     found: List[Tuple[int, int]] = []
     for secret in secrets:
         start = text.find(secret)
@@ -162,7 +162,7 @@ def _spans(text: AnyStr, secrets: Sequence[AnyStr]) -> List[Tuple[int, int]]:
 def _replaced(text: AnyStr, secrets: Sequence[AnyStr], mark: AnyStr) -> AnyStr:
     if not secrets:
         return text
-    # From the last to the first, so that places before it stay where they are.
+    # From the last to the first, so that earlier positions stay valid.
     for first, last in reversed(_spans(text, secrets)):
         text = text[:first] + mark + text[last:]
     return text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of hosts and numbers of things, as a person writes them. Pure; private to the collection."""
+"""Names of hosts and numbers of things, as people write them. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"([0-9]{1,9})")
 
 
 def fold(hosts: Sequence[str]) -> str:
-    """Write all names of a list, each once, with ranges of numbers: ``gpu[01-03,05],login``."""
+    """Format all names of a list, each once, with ranges of numbers: ``gpu[01-03,05],login``."""
     return _folded(tuple(hosts))
 
 
@@ -28,7 +28,7 @@ def _folded(hosts: Tuple[str, ...]) -> str:
 
 
 def _ranges(names: Sequence[List[str]]) -> List[str]:
-    """Write names that differ in numbers alone as ranges of the last number in which they differ."""
+    """Format names that differ only in numbers as ranges of the last number that differs."""
     if len(names) == 1:
         return ["".join(names[0])]
     at = max(place for place in range(1, len(names[0]), 2) if len({parts[place] for parts in names}) > 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as lines: nodes × rank, and what every node executes. Pure; private to the collection."""
+"""Format a plan as lines: nodes × rank, and what every node executes. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _FIELDS = ("node_rank", "host", "address", "interface", "nproc_per_node")
 _HEADER = ("RANK", "HOST", "ADDRESS", "INTERFACE", "PROCESSES")
 _PART = re.compile("([ =',]+)")
 
-# Command lines, and what a user may have written into them; and what only a start needs.
+# Command lines, which may contain the user's secrets, and fields that only a start needs.
 _WORDS = ("env", "argv", "rank_argv", "model")
 _FOR_START = ("proof", "restart", "hostfile", "work", "setup")
 
 
 def outline(plan: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return a plan as it may be told and remembered, without what may contain secrets."""
+    """Return a plan that may be reported and kept, without anything that may contain secrets."""
     nodes = [{key: value for key, value in node.items() if key not in _WORDS} for node in plan["nodes"]]
     return {**{key: value for key, value in plan.items() if key not in _FOR_START}, "nodes": nodes}
 
 
 def ranks(plan: Mapping[str, Any]) -> List[str]:
-    """Write nodes × rank."""
+    """Format nodes × rank."""
     rows = [[node[name] for name in _FIELDS] for node in plan["nodes"]]
     return columns.aligned([_HEADER, *rows])
 
 
 def whole(plan: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[str]:
     """
-    Write nodes × rank, then what nodes execute: what all have in common once, then per node what differs.
+    Format nodes × rank, then what nodes execute: what all have in common once, then the differences per node.
 
-    What only differs as a column of the table does is written as the name of that column.
+    A difference that matches a column of the table is written as the name of that column.
 
     Args:
-        hidden: Variables that nodes get besides those of the plan, with what is shown as their values.
+        hidden: Variables that nodes get besides those of the plan, with the values to show.
     """
     yield from ranks(plan)
     nodes = plan["nodes"]
@@ -58,7 +58,7 @@ def whole(plan: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _executed(node: Mapping[str, Any], hidden: Mapping[str, Any]) -> Dict[str, str]:
-    """Write what a node executes, each line with a name under which other nodes have theirs."""
+    """Format what a node executes, each line with a name under which other nodes have theirs."""
     environment = {**hidden, **node["env"]}
     lines = {" directory": "cd %s" % quoted(node["cwd"])}
     lines.update((name, "%s=%s" % (name, quoted(unpack(value)))) for name, value in environment.items())
@@ -69,7 +69,7 @@ def _executed(node: Mapping[str, Any], hidden: Mapping[str, Any]) -> Dict[str, s
 
 
 def _setup(plan: Mapping[str, Any]) -> Dict[str, str]:
-    """Write what runs before the job."""
+    """Format what runs before the job."""
     setup = plan.get("setup")
     if not setup:
         return {}
@@ -78,7 +78,7 @@ def _setup(plan: Mapping[str, Any]) -> Dict[str, str]:
 
 
 def _shared(lines: Sequence[Optional[str]], nodes: Sequence[Mapping[str, Any]], named: List[str]) -> Optional[str]:
-    """Write the line of all nodes as one, None where they differ in more than columns of the table; note these."""
+    """Format the lines of all nodes as one; None if they differ in more than columns of the table; record these."""
     parts = [_PART.split(line) for line in lines if line is not None]
     if len(parts) < len(nodes) or len(set(map(len, parts))) > 1:
         return None
@@ -94,5 +94,5 @@ def _shared(lines: Sequence[Optional[str]], nodes: Sequence[Mapping[str, Any]], 
 
 
 def argv(node: Mapping[str, Any]) -> str:
-    """Write the command line of a node; that of madengine says more than the program that prepares it."""
+    """Format the command line of a node; that of madengine is shown rather than our program that prepares it."""
     return joined((node.get("model") or node)["argv"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems as lines, one for all hosts that have the same. Pure; private to the collection."""
+"""Format problems as lines, one for all hosts with the same problem. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import fold
 
 _NUMBER = re.compile(r"\d+")
-_MANY = 3  # different texts are too many to read for one cause
+_MANY = 3  # more different texts are too many to read for one cause
 _LONGEST = 40
 
 
 def lines(problems: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Write problems in order of appearance; where hosts share a line, it says HOST for their names."""
+    """Format problems in order of appearance; hosts that share a line replace the word HOST in it."""
     alike: Dict[Tuple[str, str, str], List[Mapping[str, Any]]] = {}
     for entry in problems:
         alike.setdefault((entry["code"], *_texts(entry)), []).append(entry)
@@ -26,7 +26,7 @@ def lines(problems: Sequence[Mapping[str, Any]]) -> List[str]:
 
 
 def _folded(kinds: List[List[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
-    """Yield one problem for each kind; one for all where many kinds differ in numbers alone, such as those of ports."""
+    """Yield one problem for each kind; one for all if many kinds differ only in numbers, such as those of ports."""
     groups = [[entry for same in kinds for entry in same]] if len(kinds) >= _MANY else kinds
     for entries in groups:
         is_one = len({entry["host"] for entry in entries}) == 1
@@ -36,7 +36,7 @@ def _folded(kinds: List[List[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]
 
 
 def _common(texts: Sequence[str]) -> str:
-    """Write texts that differ in numbers alone as one, each word that differs as all of its forms."""
+    """Merge texts that differ only in numbers, each differing word with all its forms."""
     words = [list(dict.fromkeys(each)) for each in zip(*(text.split(" ") for text in texts))]
     return " ".join(each[0] if len(each) == 1 else _forms(each) for each in words)
 
@@ -52,7 +52,7 @@ def _texts(entry: Mapping[str, Any]) -> Tuple[str, str]:
 
 
 def hosts(problems: Sequence[Mapping[str, Any]]) -> str:
-    """Write the hosts that problems are of."""
+    """Format the hosts that have these problems."""
     return fold([entry["host"] for entry in problems if entry["host"]])
 
 

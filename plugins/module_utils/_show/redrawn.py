@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines at the end of a terminal that are drawn again in place. Private to the collection."""
+"""Lines at the end of a terminal that are redrawn in place. Private to the collection."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def is_possible(stream: Any) -> bool:
 
 class Redrawn:
     """
-    Knows which of its lines are on the terminal; nothing else may write there while there are any.
+    Tracks which of its lines are on the terminal; nothing else may write to it while there are any.
 
-    The cursor stays at the beginning of the first one. Where a terminal that becomes narrower wraps lines, it moves the
-    cursor with the text, and what is below it can still be erased.
+    The cursor stays at the beginning of the first one. If a terminal that becomes narrower wraps lines, it moves the
+    cursor with the text, and everything below it can still be erased.
     """
 
     def __init__(self, write: Callable[[str], Any]) -> None:
-        """Prepare; ``write`` writes a text to the terminal as it is, at once."""
+        """Prepare; ``write`` writes a text to the terminal unchanged and unbuffered."""
         self._write = write
         self._lines: Sequence[str] = ()
 
@@ -31,7 +31,7 @@ class Redrawn:
         return bool(self._lines)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Draw lines, each narrower than the terminal and all lower, instead of those that are there."""
+        """Draw lines, each narrower than the terminal and fewer than its rows, in place of the current ones."""
         if lines != self._lines:
             up = "\x1b[%dA" % (len(lines) - 1) if len(lines) > 1 else ""
             self._write(_ERASE * bool(self._lines) + "\n".join(lines) + up + "\r" * bool(lines))
@@ -39,10 +39,10 @@ class Redrawn:
 
     def erase(self, also_echo: bool = False) -> None:
         """
-        Take all lines away, so that what is written next stands in their place.
+        Erase all lines, so that the next output replaces them.
 
         Args:
-            also_echo: Whether to take away as well what the terminal has echoed, such as ``^C``.
+            also_echo: Whether to also erase what the terminal has echoed, such as ``^C``.
         """
         if self._lines or also_echo:
             self._write(_ERASE)

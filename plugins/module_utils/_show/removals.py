@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cleaning deleted on a node, as a line. Pure; private to the collection."""
+"""Format what a cleanup deleted on a node, as a line. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.names impor
 
 
 def line(host: str, node: Mapping[str, Any], is_dry: bool) -> str:
-    """Write how many runs, programs and trees of code a node had too many, and their size; empty if it had none."""
+    """Format how many runs, programs and trees of code were removed on a node, and their size; empty if none."""
     runs, programs = node["removed"], node["programs"]
     parts = [count(len(runs), "run")] if runs else []
     code = sum(entry["name"].startswith(run_directory.TREES + "/") for entry in programs)

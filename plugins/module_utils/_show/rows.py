@@ -4,7 +4,7 @@ The end of a log as a terminal would show it: finished lines, and rows that may 
 collection.
 
 Progress bars overwrite their row after a carriage return. Nested ones also go down with a newline and come back with
-``ESC [ A``. What the cursor has shown that it reaches stays a row; what is above that is a finished line.
+``ESC [ A``. Rows that the cursor has shown to reach stay rows; everything above them is a finished line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CUT = " …"
 MOST_ROWS = 16  # above the last one
 # After this many new rows without moving back up, a log has plain lines again.
 _PATIENCE = 2 * MOST_ROWS
-# A bar that is redrawn after this many looks is a line of its own.
+# A bar that is redrawn after this many polls is a line of its own.
 _PARKED_LOOKS = 10
 _MOVES = re.compile(rb"(\n|\x1b\[[0-9]{0,3}A)")
 _BEGUN = re.compile(rb"\x1b(\[[0-9;]{0,32})?\Z")
@@ -31,30 +31,30 @@ def split(rest: bytes, data: bytes, mask: Mask, longest: int = LONGEST) -> Tuple
     Cut lines out of a log.
 
     Args:
-        rest: What the last call returned as incomplete.
-        data: What was added since.
-        mask: Its secrets are not cut in two.
+        rest: The incomplete part that the last call returned.
+        data: The data added since then.
+        mask: The mask, whose secrets are not cut in two.
         longest: Longer lines are returned in pieces, each but the last with a mark at its end.
 
     Returns:
-        The lines, and what is incomplete, which is never much longer than ``longest``.
+        The lines, and the incomplete part, which is never much longer than ``longest``.
     """
     *lines, rest = (rest + data).split(b"\n")
     found: List[bytes] = []
     for line in lines:
         found += _whole(line, mask, longest)
-    # A secret that begins behind the cut is found only when all of it is there.
+    # A secret that begins after the cut is found only when it is complete.
     pieces, rest = _pieces(rest, mask, longest, longest + mask.longest)
     return found + pieces, rest
 
 
 class Rows:
-    """The rows of one log that may still change; what overwrites itself begins with a carriage return."""
+    """The rows of one log that may still change; a row that overwrites itself begins with a carriage return."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self.rows: List[bytes] = [b""]
-        self._begun = b""  # a sequence that has not come completely
+        self._begun = b""  # an escape sequence that is still incomplete
         self._at = 0  # the row of the cursor
         self._reach = 0  # how many rows above the last one the cursor has come back to
         self._news = 0  # rows since it last did
@@ -62,12 +62,12 @@ class Rows:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is one row, which no cursor has come back to, and all of it is there."""
+        """Whether there is one complete row, which no cursor has come back to."""
         return not self._reach and len(self.rows) == 1 and not self._begun
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a row waits for a cursor that may come back to it, and soon will have waited long enough."""
+        """Whether a row waits for a cursor that may come back to it, and will soon have waited long enough."""
         return len(self.rows) - 1 > self._reach or self._is_parked
 
     def feed(self, data: bytes) -> List[bytes]:
@@ -92,7 +92,7 @@ class Rows:
         return [line for row in found + self._beyond() for line in _whole(row, self._mask, LONGEST)]
 
     def settle(self) -> List[bytes]:
-        """Return the lines that no cursor came back to for some looks; to be called ten times a second."""
+        """Return the lines that no cursor came back to for some polls; call it ten times per second."""
         self._row_age += 1
         self._age += 1
         if self._is_parked and self._age > _PARKED_LOOKS:
@@ -104,7 +104,7 @@ class Rows:
         return self._scrolled(holds_bars=False)
 
     def end(self) -> List[bytes]:
-        """Return all rows that show anything; nothing is added to the log any more."""
+        """Return all rows that show anything; nothing more is added to the log."""
         self._write(self._begun)
         return [row for row in self.rows if row.strip()]
 
@@ -120,7 +120,7 @@ class Rows:
     def _down(self) -> List[bytes]:
         self._at += 1
         if self._at < len(self.rows):
-            # What is written there next overwrites it.
+            # The next text written there overwrites it.
             row = self.rows[self._at]
             self.rows[self._at] = row.rstrip(b"\r") + b"\r" if row else row
             return []
@@ -146,7 +146,7 @@ class Rows:
         return [row for row in found if row.strip() or not is_bar(row)]
 
     def _beyond(self) -> List[bytes]:
-        """Return what makes the rows take too much memory."""
+        """Return why the rows take too much memory, if they do."""
         found, limit = [], LONGEST + self._mask.longest
         while len(self.rows) > 1 and sum(map(len, self.rows)) > limit:
             found.append(self.rows.pop(0 if self._at else -1))
@@ -161,7 +161,7 @@ def is_bar(row: bytes) -> bool:
 
 
 def last_state(line: bytes) -> bytes:
-    """Remove what a line has overwritten, with a carriage return in its place."""
+    """Remove what a line has overwritten, leaving a carriage return in its place."""
     if b"\r" not in line:
         return line
     shown = line.rstrip(b"\r")

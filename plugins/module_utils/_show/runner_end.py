@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What torchrun prints about its own end by a signal, which would bury the cause. Pure; private to the collection."""
+"""What torchrun prints about being ended by a signal, which would bury the cause. Pure; private to the collection."""
 
 from __future__ import annotations
 
 import re
 from typing import List, Sequence, Set
 
-# What it prints first when a signal ends it, and the last line of the traceback of its own handler.
+# The first line that it prints when a signal ends it, and the last line of its own handler's traceback.
 _DYING = re.compile(r"Received \S+ death signal, shutting down workers")
 _DEAD = re.compile(r"SignalException: Process \d+ got signal: \d+")
 
@@ -18,7 +18,7 @@ class RunnerEnd:
         self._ending: Set[str] = set()
 
     def forget(self) -> None:
-        """Begin again: the runners of another attempt have no end yet."""
+        """Begin again: the runners of another attempt have not ended yet."""
         self._ending.clear()
 
     def without(self, host: str, texts: Sequence[str]) -> Sequence[str]:
@@ -29,6 +29,6 @@ class RunnerEnd:
         if at is not None:
             self._ending.add(host)
             texts = texts[: at + 1]
-        # Where only the last lines are read, the first one of its end may be missing.
+        # If only the last lines are read, the first line about its end may be missing.
         found: List[str] = [text for text in texts if not _DEAD.search(text)]
         return found if len(found) < len(texts) else texts

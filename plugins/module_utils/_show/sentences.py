@@ -23,23 +23,23 @@ _COMMIT = 7  # characters of it, as git shows them
 
 
 class Sentence(NamedTuple):
-    """What to tell of a stage."""
+    """What to report about a stage."""
 
     stage: str
     text: str
 
     def __str__(self) -> str:
-        """Write it as a line of the screen."""
+        """Format it as a line of the screen."""
         return "%-7s %s" % self
 
 
 def answered(number: int) -> Sentence:
-    """Tell how many nodes were probed."""
+    """Report how many nodes were probed."""
     return Sentence("probe", "%s answered" % count(number, "node"))
 
 
 def code(about: Mapping[str, Any]) -> str:
-    """Write which code a run has: its commit and branch, or its directory, and whether that was changed."""
+    """Describe which code a run has: its commit and branch, or its directory, and whether that was changed."""
     branch = about.get("branch")
     parts = [str(about["commit"])[:_COMMIT] if about.get("commit") else str(about["dir"])]
     parts += ["on %s" % branch] if branch else []
@@ -47,7 +47,7 @@ def code(about: Mapping[str, Any]) -> str:
 
 
 def synced(event: Event) -> Sentence:
-    """Tell which code all nodes have, and how much of it was sent; nothing of what nodes lack is sent by a dry run."""
+    """Report which code all nodes have, and how much of it was sent; a dry run sends nothing."""
     about, nodes = event["code"], event["nodes"]
     parts = "%s, %s" % (count(about["files"], "file"), size(about["bytes"]))
     if not nodes:
@@ -60,12 +60,12 @@ def synced(event: Event) -> Sentence:
 
 
 def installing(hosts: Sequence[str]) -> Sentence:
-    """Tell where net-tools are installed before there can be a plan."""
+    """Report where net-tools are installed before planning is possible."""
     return Sentence("install", "net-tools on %s" % fold(hosts))
 
 
 def planned(plan: Mapping[str, Any]) -> Sentence:
-    """Tell the plan in a few words, its ranks as a sum of nodes with the same number."""
+    """Report the plan in a few words, its ranks as a sum of nodes with the same number."""
     counts = [node["nproc_per_node"] for node in plan["nodes"]]
     terms = " + ".join("%d × %s" % (counts.count(number), number) for number in dict.fromkeys(counts))
     interfaces = ", ".join(sorted({node["interface"] for node in plan["nodes"]}))
@@ -74,27 +74,27 @@ def planned(plan: Mapping[str, Any]) -> Sentence:
 
 
 def called(run_id: str, name: Optional[str]) -> Sentence:
-    """Tell the id of a run that starts, and its name."""
+    """Report the id of a run that starts, and its name."""
     return Sentence("run", "%s (%s)" % (run_id, name) if name else run_id)
 
 
 def ready(nodes: str) -> Sentence:
-    """Tell that all nodes wait for the start."""
+    """Report that all nodes wait for the start."""
     return Sentence("arm", "%s ready" % nodes)
 
 
 def started(nodes: str) -> Sentence:
-    """Tell that the job was started on all nodes."""
+    """Report that the job was started on all nodes."""
     return Sentence("go", "started on %s" % nodes)
 
 
 def joined(number: int) -> Sentence:
-    """Tell that all ranks have met."""
+    """Report that all ranks have joined."""
     return Sentence("ranks", "all %d joined" % number if number > 1 else "1 rank joined")
 
 
 def restarted(event: Event) -> Sentence:
-    """Tell which attempt begins, why the last one failed, and which nodes were replaced."""
+    """Report which attempt begins, why the last one failed, and which nodes were replaced."""
     failed = ["attempt %d failed: %s" % (event["attempt"], codes.cause(event["after"]))] if "after" in event else []
     changes = ["%s replaces %s" % (new, old) for old, new in (event.get("replaced") or {}).items()]
     text = "%s of %s" % (event["attempt"], event["of"])
@@ -102,24 +102,24 @@ def restarted(event: Event) -> Sentence:
 
 
 def attached(plan: Mapping[str, Any]) -> Sentence:
-    """Tell that a run which began before is followed."""
+    """Report that a run which began earlier is followed."""
     size = "%s, %s" % (count(plan["nnodes"], "node"), count(plan["world_size"], "rank"))
     return Sentence("attach", "%s: %s" % (plan["run_id"], size))
 
 
 def still_running(run_id: str, hosts: Sequence[str] = ()) -> List[Sentence]:
     """
-    Tell that a run continues without this command, and how to come back to it.
+    Report that a run continues without this command, and how to return to it.
 
     Args:
-        hosts: Its nodes, which have to be asked for it first, because this machine has no record of it.
+        hosts: Its nodes, which must be queried first, because this machine has no record of the run.
     """
     find = [Sentence("find", "madctl ps --hosts %s" % fold(hosts))] if hosts else []
     return [Sentence("run", "%s is still running" % run_id), *find, *_back(run_id)]
 
 
 def queued(run_id: str, job_id: str) -> List[Sentence]:
-    """Tell that a run waits as a job in a queue, and how to come back to it."""
+    """Report that a run waits as a job in a queue, and how to return to it."""
     return [Sentence("run", "%s is queued as job %s" % (run_id, job_id)), *_back(run_id)]
 
 
@@ -128,7 +128,7 @@ def _back(run_id: str) -> List[Sentence]:
 
 
 def interrupted(order: bytes, is_running: bool) -> Sentence:
-    """Tell what follows from a Ctrl-C, or from the end of the terminal."""
+    """Report the effect of a Ctrl-C, or of the end of the terminal."""
     texts = {
         wire.STOP: _INTERRUPTED if is_running else "stopping; press Ctrl-C again to kill",
         wire.KILL: "killing; press Ctrl-C again to detach",
@@ -138,19 +138,19 @@ def interrupted(order: bytes, is_running: bool) -> Sentence:
 
 
 def about_links(kind: str, hosts: Sequence[str]) -> Sentence:
-    """Tell that hosts fell silent, or answer again."""
+    """Report that hosts fell silent, or answer again."""
     does, is_ = ("does", "is") if len(hosts) == 1 else ("do", "are")
     text = "%s not answer; the run continues, retrying" % does if kind == events.SUSPECT else "%s back" % is_
     return Sentence("link", "%s %s" % (fold(hosts), text))
 
 
 def stopping(why: Optional[Problem]) -> Sentence:
-    """Tell that all nodes are stopped, and why."""
+    """Report that all nodes are stopped, and why."""
     return Sentence("stop", "%sstopping all nodes" % ("%s; " % cause(why) if why else ""))
 
 
 def cause(found: Problem) -> str:
-    """Write what went wrong, and where, in a few words."""
+    """Describe in a few words what went wrong, and where."""
     host, message = found["host"], found["message"]
     what, failed, how = message.partition(" failed: ")
     if host and failed:

@@ -19,7 +19,7 @@ _BY_EVENT = {
 
 
 class Table:
-    """Knows how far every node has come; empty before the first node, and once the job prints."""
+    """Tracks how far every node has got; empty before the first node, and once the job prints."""
 
     def __init__(self, stages: Sequence[str] = STAGES) -> None:
         self._stages = stages
@@ -34,7 +34,7 @@ class Table:
         self._sizes = {node["host"]: node.get("nproc_per_node", "?") for node in nodes}
 
     def end(self) -> None:
-        """From here on the screen belongs to the job."""
+        """End the table: from now on the screen belongs to the job."""
         self._over = True
 
     def add(self, host: str) -> bool:
@@ -45,14 +45,14 @@ class Table:
         return True
 
     def mark(self, host: str, stage: str, passed: bool) -> bool:
-        """Note that a node passed a stage, or did not; return whether that changes the table."""
+        """Record that a node passed a stage, or did not; return whether that changes the table."""
         marks = self._marks.setdefault(host, {})
         is_news = marks.get(stage) is not passed
         marks[stage] = passed
         return is_news
 
     def take(self, event: Dict[str, Any]) -> bool:
-        """Note what happened on a node; return whether that changes the table."""
+        """Record an event of a node; return whether that changes the table."""
         kind, host = event["event"], event.get("host")
         if kind == events.PROBED and (host in self._marks or not self._sizes):
             return self.mark(str(host), "probe", bool(event.get("answered")))
@@ -67,7 +67,7 @@ class Table:
 
     def lines(self, size: Tuple[int, int]) -> List[str]:
         """
-        Write the table; where there is no room for all nodes, of those that are behind the others.
+        Format the table; if there is no room for all nodes, only those that are behind the others.
 
         Args:
             size: Columns and lines of the terminal; the table takes at most half of its lines.

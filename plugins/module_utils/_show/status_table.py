@@ -22,7 +22,7 @@ _REASONS = {
 
 
 def lines(nodes: Sequence[Dict[str, Any]], silent: Sequence[str] = ()) -> List[str]:
-    """Write the table: what nodes answered, and which did not answer."""
+    """Format the table: the answers of nodes, and the nodes that did not answer."""
     rows: List[Sequence[object]] = [("NODE", "STATE", "CONTAINER", "RANKS", "PROCESSES", "EXIT")]
     for node in nodes:
         container = node["container"] or "-"
@@ -36,33 +36,33 @@ def lines(nodes: Sequence[Dict[str, Any]], silent: Sequence[str] = ()) -> List[s
 
 def of_runs(runs: Sequence[Mapping[str, Any]], width: Optional[int] = None) -> List[str]:
     """
-    Write one line per run, in their order.
+    Format one line per run, in their order.
 
     Args:
         runs: Each with ``run_id``, ``name``, ``created``, a verdict, ``hosts`` and ``work``.
-        width: The columns that a line may have; any number where it is None.
+        width: The columns that a line may have; None for any number.
     """
     rows: List[Sequence[object]] = [("RUN", "NAME", "VERDICT", "DURATION", "STARTED", "NODES", "WORK")]
     for run in runs:
         began = "-" if run["created"] is None else started(run["created"])
         stands = (verdict_text.brief(run), verdict_text.took(run), began)
         rows.append((_named(run["run_id"]), run["name"] or "-", *stands, fold(run["hosts"]) or "-", run["work"] or "-"))
-    # The state of a run is the last to be cut.
+    # The state of a run is the last column to be cut.
     return columns.fitted(rows, width, free=(-2, -1))
 
 
 def _named(run_id: str) -> str:
-    """Write the id that a node reports for a run; an unusual one is quoted, because it begins a line."""
+    """Format the id that a node reports for a run; an unusual one is quoted, because it begins a line."""
     return run_id if _ID.fullmatch(run_id) else repr(run_id)
 
 
 def started(created: float) -> str:
-    """Write when a run began."""
+    """Format when a run began."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
 
 
 def ending(record: Optional[Dict[str, Any]]) -> str:
-    """Write in a few words how a node's part of a run ended."""
+    """Describe in a few words how a node's part of a run ended."""
     if record is None:
         return "-"
     if record["outcome"] != EXITED:
@@ -75,7 +75,7 @@ def ending(record: Optional[Dict[str, Any]]) -> str:
 
 
 def alone(nodes: Sequence[Dict[str, Any]]) -> str:
-    """Write how nodes notice each other's failures while no command follows the run."""
+    """Describe how nodes notice each other's failures while no command follows the run."""
     paths = {node["storage"] for node in nodes}
     if len(nodes) < 2:
         return "while detached: the node ends by itself"

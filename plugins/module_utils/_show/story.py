@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The story of a run: from its events to sentences, each behind the stage that it belongs to, and to the job's own lines.
+The story of a run: turns its events into sentences, each after the name of its stage, and into the job's own lines.
 
 Pure; private to the collection.
 """
@@ -19,7 +19,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.sentences i
 
 _RANK = "rank-"
 _ORDERED = ("INTERRUPTED", "RUN_STOPPED")
-# Lines of a job are held until it is told that it goes, or does not.
+# Lines of a job are held until it is reported that it starts, or does not.
 _HELD_BYTES = 1 << 20
 _ENDS_HOLDING = (*LINKS, events.STOPPING, events.START_FAILED, events.EXIT, events.LOST, events.RESTART)
 
@@ -27,7 +27,7 @@ Source = Tuple[str, str]  # host, and rank or nothing
 
 
 class Output(NamedTuple):
-    """What is added to the logs of a rank, or of the runner of a node, whose rank is empty."""
+    """Additions to the logs of a rank, or of the runner of a node, whose rank is empty."""
 
     host: str
     rank: str
@@ -41,7 +41,7 @@ def _rank_of(log: str) -> str:
 
 
 class Story:
-    """Turns the events of one run into sentences and output; knows who takes part, and how far they have come."""
+    """Turns the events of one run into sentences and output; knows the participants, and how far they have got."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Story:
         Begin.
 
         Args:
-            is_attached: Whether the run began before: then nothing is told of its start.
+            is_attached: Whether the run began earlier: then its start is not reported.
             with_colours: Whether the job's lines keep their colours.
             wants_ranks: Whether the user has chosen ranks.
-            hears_signals: Whether the user is told of an interrupt from elsewhere, perhaps a moment later.
+            hears_signals: Whether interrupts are reported from elsewhere, perhaps a moment later.
         """
         self._wants_ranks, self._hears_signals = wants_ranks, hears_signals
         self.hosts = list(hosts)
@@ -69,7 +69,7 @@ class Story:
         self._logs = Logs(mask, with_colours)
         self._counts: Dict[str, int] = {}
         self._is_stopping = False
-        # Whether a signal has said why the run is stopped.
+        # Whether a signal has explained why the run is stopped.
         self.is_interrupted = False
         self._is_holding = False
         self._held: List[Tuple[Event, bytes]] = []
@@ -83,7 +83,7 @@ class Story:
 
     @property
     def has_models(self) -> bool:
-        """Whether models of madengine run."""
+        """Whether madengine runs models."""
         return self._job.has_models
 
     @property
@@ -92,7 +92,7 @@ class Story:
         return self.is_attached or events.STARTED in self._counts
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Take the plan, which has no spares, and may lack some of it if a run is known by its nodes alone."""
+        """Take the plan, which has no spares, and may be incomplete if only the nodes know the run."""
         self.hosts = [node["host"] for node in plan["nodes"]]
         # The scheduler may have started the run again.
         self._is_stopping, self._is_holding = False, True
@@ -104,12 +104,12 @@ class Story:
         Yield what to show of an event.
 
         Args:
-            in_blocks: Whether output may come as a whole where no line of it must be inspected.
+            in_blocks: Whether output may be shown as a whole if no line of it must be inspected.
         """
         kind = event["event"]
         if kind in (events.LOG, events.SKIPPED):
             if not self._holds(event, payload):
-                # A bar that has ended was printed before what comes now from the same rank.
+                # A bar that has ended was printed before the new output of the same rank.
                 for host, log, texts in self._logs.settle_beside(event["host"], event["log"]):
                     yield self._output(host, log, texts)
                 yield self._log(event, payload, in_blocks)
@@ -129,7 +129,7 @@ class Story:
             yield from self._release(in_blocks)
 
     def _holds(self, event: Event, payload: bytes) -> bool:
-        """Keep output until it is told that the job goes, and return whether that is necessary."""
+        """Hold output until the start of the job is reported, and return whether that is necessary."""
         if not self._is_holding or self.is_attached:
             return False
         self._held.append((event, payload))
@@ -145,7 +145,7 @@ class Story:
                 yield self._log(event, payload, in_blocks)
 
     def settle(self) -> Iterator[Output]:
-        """Yield lines that waited for a cursor to come back; to be called now and then while not ``is_settled``."""
+        """Yield lines that waited for a cursor to come back; call it now and then while not ``is_settled``."""
         for host, log, texts in self._logs.settle():
             yield self._output(host, log, texts)
 
@@ -155,7 +155,7 @@ class Story:
         return self._logs.is_settled
 
     def unfinished(self, is_wanted: Callable[[Source], bool]) -> Iterator[Tuple[Source, str]]:
-        """Yield what may still change of the logs of some sources: progress bars, prompts."""
+        """Yield what may still change in the logs of some sources: progress bars, prompts."""
 
         def shows(host: str, log: str) -> bool:
             return not self._is_of_runner(log) and is_wanted((host, _rank_of(log)))
@@ -166,11 +166,11 @@ class Story:
                 yield (host, output.rank), output.texts[0]
 
     def leads(self, source: Source) -> bool:
-        """Return whether a source stands for the whole job: rank 0, or the first node's command or models."""
+        """Return whether a source represents the whole job: rank 0, or the first node's command or models."""
         return source[1] == "0" if self._job.counts_ranks else source == (self.hosts[0] if self.hosts else "", "")
 
     def end(self, only: Optional[str] = None) -> Iterator[Output]:
-        """Yield what no newline has ended, of one host or of all."""
+        """Yield incomplete lines, of one host or of all."""
         if only is None:
             yield from self._release()
         for host, log, text in self._logs.end(only):
@@ -187,9 +187,9 @@ class Story:
         rank = _rank_of(log)
         if self._job.has_models:
             texts = [without_credentials(text) for text in texts]
-        # What the runner prints while it is stopped would bury the cause; the files keep it.
+        # The output of the runner while it is stopped would bury the cause; the files keep it.
         is_hidden = self._is_stopping and self._job.hides_stop and not rank
-        # madengine prints what the ranks of a model print.
+        # madengine prints the output of a model's ranks.
         is_hidden = is_hidden or self._job.has_models and bool(rank) and not self._wants_ranks
         if self._is_of_runner(log):
             texts = self._end.without(host, texts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run ended, as lines: what failed first, who lost a peer, how long it took, where its logs are. Pure."""
+"""Format how a run ended: the first failure, ranks that lost a peer, the duration, the place of the logs. Pure."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _OUTCOMES = {"RUN_STOPPED": "stopped", "INTERRUPTED": "interrupted", "TIMED_OUT"
 
 
 def outcome(codes: Sequence[str]) -> str:
-    """Return how a run ended, in a word, from the codes of its problems."""
+    """Return how a run ended, in one word, from the codes of its problems."""
     return _OUTCOMES.get(codes[0], "failed") if codes else SUCCEEDED
 
 
 def block(what: str, host: str, rank: Any, lines: Iterable[str]) -> List[str]:
-    """Write lines that a rank, or the runner of a node, left: indented, below a heading."""
+    """Format lines that a rank, or the runner of a node, left: indented, below a heading."""
     of_rank = " rank %s" % rank if rank is not None else ""
     return ["", "%s of %s%s:" % (what, host, of_rank), *("  " + text for text in lines)]
 
 
 def ending(how: str, story: Story, found: Mapping[str, Any], logs: str = "") -> List[str]:
     """
-    Write the last lines of a run.
+    Format the last lines of a run.
 
     Args:
-        how: How it ended, in a word.
-        found: What the follower found out; ``victims`` counts the ranks of each host that lost a peer.
+        how: How it ended, in one word.
+        found: The follower's findings; ``victims`` counts the ranks of each host that lost a peer.
         logs: The command that shows the output of a run that failed.
     """
     victims = {host: number for host, number in (found.get("victims") or {}).items() if number}
@@ -41,7 +41,7 @@ def ending(how: str, story: Story, found: Mapping[str, Any], logs: str = "") -> 
     after = duration(found.get("duration_seconds") or 0.0)
     attempt = ", attempt %d" % found["attempts"] if found.get("attempts", 1) > 1 else ""
     joined = found.get("ranks_joined")
-    # Scripts of models need not start ranks by our runner.
+    # Scripts of models may start ranks without our runner.
     is_left_out = joined is None or not joined and story.has_models
     ranks = "" if is_left_out else ", %s of %s joined" % (joined, count(story.world_size or 0, "rank"))
     lines.append(str(Sentence("done", "%s after %s on %s%s%s" % (how, after, story.nodes, attempt, ranks))))

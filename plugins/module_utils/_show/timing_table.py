@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages of a command cost, as lines. Pure; private to the collection."""
+"""Format what the stages of a command cost, as lines. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADER = ("STAGE", "WALL", "CPU", "CHILDREN")
 
 
 def lines(event: Dict[str, Any]) -> List[str]:
-    """Write an event of the kind ``timed`` as a table, and below it what each node was asked for."""
+    """Format an event of the kind ``timed`` as a table, and below it the cost per node."""
     measured = [[stage[key] for key in ("seconds", "own", "children")] for stage in event["stages"]]
     rows = [[stage["name"], *map(_seconds, values)] for stage, values in zip(event["stages"], measured)]
     rows.append(["total", *(_seconds(sum(column)) for column in zip(*measured))])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tables of what a run uses, per node and per rank, no larger than a screen. Pure; private to the collection.
+Tables of a run's resource usage, per node and per rank, no larger than a screen. Pure; private to the collection.
 
-Where there is no room for all, what lags or does not answer comes first, and a line says how much is left out. Where a
-line is too narrow, the columns that matter least go.
+If there is no room for all rows, those that lag or do not answer come first, and a line says how many are left out. If
+a line is too narrow, the least important columns are dropped.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._show import columns
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count
 
-# The sign of what lags: a colour alone says nothing to many people, and to no file.
+# The mark of what lags: a colour alone means nothing to many people, and nothing in a file.
 SIGN = "!"
 _UNKNOWN = "-"
 _GIB = 1 << 30
-# What goes first where there is no room; the others stay.
+# The columns that are dropped first if there is no room; the others stay.
 _NODES_LEAST = ("TEMP", "POWER", "GPU MEMORY", "MEMORY", "CPU")
 _RANKS_LEAST = ("PROCESSES", "MEMORY", "CPU", "NODE")
 _LEAST_ROWS = 3
-# Columns of a note that are worth more than another number.
+# This many columns of a note are worth more than another number.
 _NOTE = 14
-# Percent by which GPUs of a node may differ to be told as one number.
+# Percent by which the GPUs of a node may differ and still be shown as one number.
 _ALIKE = 20.0
 
 Row = Dict[str, str]
@@ -33,7 +33,7 @@ Name = Tuple[str, int]
 
 
 class Node(NamedTuple):
-    """What is known of a node: its last sample, and a few words, such as why there is no newer one."""
+    """What is known about a node: its last sample, and a few words, such as why there is no newer one."""
 
     host: str
     sample: Optional[Mapping[str, Any]]
@@ -45,11 +45,11 @@ def lines(
     nodes: Sequence[Node], lagging: Mapping[Name, Sequence[str]], width: Optional[int], height: Optional[int]
 ) -> List[str]:
     """
-    Write the tables.
+    Format the tables.
 
     Args:
         nodes: In their order.
-        lagging: In what ranks lag.
+        lagging: In which respects ranks lag.
         width: The columns of the screen, None for any number.
         height: Its lines, likewise.
     """
@@ -69,10 +69,10 @@ def lines(
 
 
 def _rooms(nodes: int, ranks: int, height: Optional[int]) -> Tuple[int, int]:
-    """Share the lines of a screen between the rows of nodes and those of ranks."""
+    """Divide the lines of a screen between the rows of nodes and those of ranks."""
     if height is None:
         return nodes, ranks
-    # Each table has a head, and may end with a line that says what is left out; an empty line is between them.
+    # Each table has a heading, and may end with a line about what is left out; an empty line separates them.
     room = height - (3 if not ranks else 5)
     if nodes + ranks <= room + 2:
         return nodes, ranks
@@ -85,7 +85,7 @@ def _table(
 ) -> List[str]:
     shown = list(rows)
     if len(shown) > room:
-        # The sort keeps the order of those that are alike.
+        # The sort keeps the order of equal rows.
         shown = sorted(shown, key=lambda entry: not entry[1])[:room]
     names = [name for name in rows[0][0] if name == "NODE" or any(row[name] not in (_UNKNOWN, "") for row, _ in rows)]
     cells = [[names, *([row[name] for name in names] for row, _ in shown)]]
@@ -103,7 +103,7 @@ def _table(
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    """Return how many columns of a screen rows need; a long note is rather cut than has a column go."""
+    """Return how many columns of a screen rows need; a long note is cut before a column is dropped."""
     widths = [max(columns.width(plain(row[at])) for row in rows) for at in range(len(rows[0]))]
     return (
         sum(min(wide, _NOTE) if name == "NOTE" else wide for wide, name in zip(widths, rows[0])) + 2 * len(widths) - 2
@@ -152,7 +152,7 @@ def _known(gpus: Sequence[Mapping[str, Any]], name: str) -> List[float]:
 
 
 def _busy(values: Sequence[float]) -> str:
-    """Write how busy GPUs are on average, or from which to which where they differ: one idles, and seven hide it."""
+    """Format how busy GPUs are: the average, or the range if they differ, because seven busy ones hide an idle one."""
     if not values:
         return _UNKNOWN
     if max(values) - min(values) > _ALIKE:
@@ -181,7 +181,7 @@ def _part(value: Optional[float], total: Optional[float]) -> str:
 
 
 def _age(load: Mapping[str, Any]) -> str:
-    """Write how long ago there was output."""
+    """Format how long ago there was output."""
     seconds = load["output_age_seconds"]
     if seconds is None:
         return "none"

@@ -18,7 +18,7 @@ _FEW = 60  # characters of a cause in a table
 
 
 def duration(seconds: float) -> str:
-    """Write how long something took, with as many digits as a person reads: ``3.2 s``, ``43 s``, ``12 min``."""
+    """Format a duration with as many digits as people read: ``3.2 s``, ``43 s``, ``12 min``."""
     seconds = max(0.0, seconds)
     if seconds < 9.95:
         return "%.1f s" % seconds
@@ -33,10 +33,10 @@ def duration(seconds: float) -> str:
 
 def whole(run: Mapping[str, Any]) -> str:
     """
-    Write the verdict on a run as a line.
+    Format the verdict on a run as a line.
 
     Args:
-        run: ``status``, ``cause``, ``duration_seconds``, and what else is known: ``attempts``, ``ranks_joined``,
+        run: ``status``, ``cause``, ``duration_seconds``, and further known facts: ``attempts``, ``ranks_joined``,
             ``world_size``, ``silent`` (hosts that did not answer).
     """
     status, cause, seconds = run["status"], run.get("cause"), run.get("duration_seconds")
@@ -55,13 +55,13 @@ def whole(run: Mapping[str, Any]) -> str:
 
 
 def _word(run: Mapping[str, Any]) -> str:
-    """Write the state of a run as a launch tells it."""
+    """Return the word with which a launch reports the state of a run."""
     is_late = run["status"] == "failed" and run.get("exit_code") == ExitCode.TIMED_OUT
     return "timed out" if is_late else str(run["status"])
 
 
 def brief(run: Mapping[str, Any]) -> str:
-    """Write the verdict on a run in a few words; ``as_of`` is when it was last known to run."""
+    """Format the verdict on a run in a few words; ``as_of`` is when it was last known to run."""
     cause, as_of = run.get("cause"), run.get("as_of")
     text = "%s: %s" % (_word(run), cause) if cause else _word(run)
     if as_of is not None:
@@ -70,12 +70,12 @@ def brief(run: Mapping[str, Any]) -> str:
 
 
 def took(run: Mapping[str, Any]) -> str:
-    """Write how long a run took, or has been running."""
+    """Format how long a run took, or has been running."""
     seconds = run.get("duration_seconds")
     return "-" if seconds is None else duration(seconds)
 
 
 def _clock(at: float) -> str:
-    """Write a time of today without the day."""
+    """Format a time; leave out the day if it is today."""
     moment, today = time.localtime(at), time.localtime()
     return time.strftime("%H:%M" if moment[:3] == today[:3] else "%Y-%m-%d %H:%M", moment)

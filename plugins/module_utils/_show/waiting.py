@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run waits for while it prints nothing, and what to write of lines that do not end. Pure; private."""
+"""Describe what a run waits for while it prints nothing, and choose which unfinished lines to write. Pure; private."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 from ansible_collections.madctl.multinode.plugins.module_utils._common import events, runners
 from ansible_collections.madctl.multinode.plugins.module_utils._show.names import count, fold
 
-QUIET_SECONDS = 5.0  # before there is anything to say about silence
+QUIET_SECONDS = 5.0  # before there is anything to report about silence
 SNAPSHOT_SECONDS = 10.0
 
 
 class Waiting:
-    """Knows how far a run has come, in ranks and nodes."""
+    """Tracks how far a run has got, in ranks and nodes."""
 
     def __init__(self) -> None:
         self._sizes: Dict[str, int] = {}
@@ -35,7 +35,7 @@ class Waiting:
         self._again()
 
     def take(self, event: Mapping[str, Any], now: float) -> None:
-        """Note what happened."""
+        """Record an event."""
         kind, host = event["event"], event.get("host", "")
         if kind in (events.LOG, events.STARTED, events.JOINED):
             self._heard = now
@@ -53,11 +53,11 @@ class Waiting:
             self.begin(event["plan"])
 
     def line(self, now: float, written: float) -> str:
-        """Say what is waited for; nothing if there was output, or anything was written, a moment ago."""
+        """Return what the run waits for; nothing if there was output, or anything was written, a moment ago."""
         return self.text(now - self._heard) if now - max(self._heard, written) >= QUIET_SECONDS else ""
 
     def text(self, seconds: float) -> str:
-        """Say what is waited for; nothing before the start and after the end."""
+        """Describe what the run waits for; nothing before the start and after the end."""
         alive = [host for host in self._sizes if host not in self._over]
         if not self._started or not alive:
             return ""
@@ -80,19 +80,19 @@ class Waiting:
 
 
 class Snapshots:
-    """Chooses what to write of unfinished lines now and then, where no line can be drawn again."""
+    """Chooses which unfinished lines to write from time to time, if no line can be redrawn."""
 
     def __init__(self) -> None:
         self.due: Optional[float] = None  # when there may be something to write
         self._told: Set[Tuple[Tuple[str, str], str]] = set()
 
     def heard(self, now: float) -> None:
-        """Note that there was output."""
+        """Record that there was output."""
         if self.due is None:
             self.due = now + SNAPSHOT_SECONDS
 
     def take(self, lines: Iterable[Tuple[Tuple[str, str], str]]) -> List[Tuple[Tuple[str, str], str]]:
-        """Return those of the unfinished lines, each behind its source, that have changed since the last time."""
+        """Return the unfinished lines, each after its source, that have changed since the last time."""
         found, self.due = list(lines), None
         changed = [line for line in found if line not in self._told]
         self._told = set(found)

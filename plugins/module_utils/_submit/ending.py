@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End a run in a job, and hold that it has ended. Private to the collection."""
+"""End a run in a job, and verify that it has ended. Private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._submit import pl
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch import Job
 
 _LOOK_SECONDS, _MOST_SECONDS = 0.2, 2.0
-# What a job needs besides its ranks' time to end: records, and Slurm's own end of it.
+# The time that a job needs besides its ranks' time to end: for records, and for Slurm's own end of it.
 _MORE_SECONDS = 30.0
 
 
@@ -25,10 +25,10 @@ class Ended(NamedTuple):
 
 def is_over(job: Job) -> bool:
     """
-    Return whether nothing more becomes of a job.
+    Return whether a job is over for good.
 
     Raises:
-        Refused: If the controller is not reached.
+        Refused: If the controller cannot be reached.
     """
     found = slurm.look(job.job_id, job.conf)
     return found.is_final or found == slurm.FORGOTTEN
@@ -36,13 +36,13 @@ def is_over(job: Job) -> bool:
 
 def end(job: Job, grace: float) -> Ended:
     """
-    Stop a run: one that waits is cancelled, one that runs gets the order, and is cancelled if it does not obey.
+    Stop a run: cancel a waiting job; send a running one the order to stop, and cancel it if it does not obey.
 
     Args:
-        grace: Seconds that ranks have to end.
+        grace: How many seconds ranks have to end.
 
     Raises:
-        Refused: If the controller is not reached.
+        Refused: If the controller cannot be reached.
     """
     begun = place.Story(job.place).has_begun
     had_ended = _has_result(job)
@@ -59,7 +59,7 @@ def end(job: Job, grace: float) -> Ended:
 
 
 def _unverified(job: Job, begun: bool) -> Optional[codes.Problem]:
-    """Return what keeps the end of a run from being proven: the job is not over, or it wrote no result."""
+    """Return why the end of a run cannot be proven: the job is not over, or it wrote no result."""
     if not _wait(lambda: is_over(job), _MORE_SECONDS):
         message = "Slurm has not ended job %s yet" % job.job_id
         return codes.problem("STOP_UNVERIFIED", None, message, "stop the run again")
@@ -74,7 +74,7 @@ def _has_result(job: Job) -> bool:
 
 
 def _wait(is_reached: Callable[[], bool], seconds: float) -> bool:
-    """Look, ever more seldom, whether something is reached; the scheduler may be asked for it."""
+    """Check, at growing intervals, whether a state is reached; this may query the scheduler."""
     deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
     while not is_reached():
         if time.monotonic() >= deadline:

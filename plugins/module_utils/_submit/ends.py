@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the end of a job means for its run, where the run itself could not tell. Pure; private to the collection."""
+"""What the end of a job means for its run, if the run itself could not report it. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._common.codes import Problem, problem
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.slurm import FORGOTTEN, State
 
-# Slurm's own estimates are a year off when a job without a limit is in the way.
+# Slurm's own estimates are a year off if a job without a time limit is ahead.
 _MOST_SECONDS = 30 * 86400.0
 _LIMIT = "ask for more with --time, or end the job earlier with --timeout"
 _MEANINGS = {
@@ -24,7 +24,7 @@ _MEANINGS = {
 
 
 def meaning(state: State) -> Optional[Problem]:
-    """Return what a final state says about the run; None where it is only a consequence of how the run ended."""
+    """Return what a final state means for the run; None if it is only a consequence of how the run ended."""
     found = _MEANINGS.get(state.state)
     if found is None:
         return None
@@ -42,7 +42,7 @@ def waiting(state: State, now: float) -> str:
 
 
 def estimate(state: State, now: float) -> Optional[str]:
-    """Return when a job may start; None where that is not known, or so late that it is only a guess."""
+    """Return when a job may start; None if that is unknown, or so late that it is only a guess."""
     try:
         at = datetime.fromisoformat(state.start)
         left = at.timestamp() - now
@@ -55,7 +55,7 @@ def estimate(state: State, now: float) -> Optional[str]:
 
 def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -> Problem:
     """
-    Return why a run ended that wrote no result.
+    Return why a run without a result ended.
 
     Args:
         has_begun: Whether it wrote anything.
@@ -67,7 +67,7 @@ def without_record(state: State, job_id: str, has_begun: bool, last_line: str) -
     if has_begun:
         message = "madctl's own program on the first node of job %s was killed, which ended the run" % job_id
         return problem("SUPERVISOR_LOST", None, message, "see job.log in the run directory")
-    # Slurm says so of a script that a signal ended, too; later versions of it only say that the script has failed.
+    # Slurm reports this for a script that a signal ended, too; later versions only report that the script has failed.
     if state.reason == "JobLaunchFailure" or state.state == "FAILED" and not last_line:
         message = "job %s could not be started, probably because its first node does not see the run directory" % job_id
         return problem("NODE_NOT_READY", None, message, "choose one on shared storage: --run-root PATH")

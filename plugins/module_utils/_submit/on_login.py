@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is called on a login node over an agent's channel: submit a job, follow its run, end it.
+Functions that are called on a login node over an agent's channel: submit a job, follow its run, end it.
 
-Secrets of the request come over the channel alone, and go into the job's private directory. Private to the collection.
+Secrets of the request are sent only over the channel, and stored in the job's private directory. Private to the
+collection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch imp
 _LOOK_SECONDS = 0.1
 _PART_BYTES = 1 << 19
 
-# Where sites install Slurm: a session without a login shell may have none of these on its PATH.
+# Directories in which sites install Slurm: a session without a login shell may have none of them on its PATH.
 PLACES = ("/opt/slurm/bin", "/usr/local/slurm/bin", "/cm/shared/apps/slurm/current/bin", "/usr/local/bin")
 
 Answer = Dict[str, Any]
@@ -47,12 +48,12 @@ def _unpacked(text: str) -> Dict[str, str]:
 
 def submit_job(request: Dict[str, Any]) -> Answer:
     """
-    Submit a run unless it is submitted, or have Slurm judge it.
+    Submit a run unless it is submitted already, or have Slurm test it.
 
     Args:
         request: ``base``, the directory of runs, ``run_id``, ``nodes``, ``chosen`` words for sbatch, ``arguments`` of
             the launch, ``conf``, ``dry_run``, ``programs``, the name of the directory of our programs, and ``files``,
-            those programs where they were asked for.
+            those programs if they were requested.
 
     Returns:
         ``wants_files`` if the programs are not there yet; ``problem`` if it was refused; otherwise the job.
@@ -90,7 +91,7 @@ def _submitted(request: Dict[str, Any]) -> Answer:
 
 
 def _base(request: Dict[str, Any]) -> Path:
-    """Return the directory of runs, now that the programs of Slurm are to be found."""
+    """Return the directory of runs, and put the programs of Slurm on the PATH."""
     if shutil.which("sbatch") is None:
         found = [place for place in PLACES if os.access(os.path.join(place, "sbatch"), os.X_OK)]
         os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *found])
@@ -99,10 +100,10 @@ def _base(request: Dict[str, Any]) -> Path:
 
 def job_of(where: Path, conf: str) -> Optional[str]:
     """
-    Return the id of a run's job, also where its submitter was killed before it knew that; None if there is none.
+    Return the id of a run's job, even if its submitter was killed before it knew the id; None if there is none.
 
     Raises:
-        Refused: If the controller has to be asked, and is not reached.
+        Refused: If the controller has to be queried and cannot be reached.
     """
     about = place.read(where, job_directory.SUBMISSION)
     if about is None:
@@ -112,7 +113,7 @@ def job_of(where: Path, conf: str) -> Optional[str]:
 
 
 def _clear_unsubmitted(where: Path) -> None:
-    """Remove what a submitter left that was killed before Slurm knew of the job; nothing of a run is in it."""
+    """Remove the directory of a submitter that was killed before Slurm knew the job; it contains nothing of a run."""
     about = place.read(where, job_directory.SUBMISSION)
     if about is not None and not place.Story(where).has_begun:
         place.remove(where)
@@ -123,11 +124,11 @@ def _clear_unsubmitted(where: Path) -> None:
 
 def end_job(request: Dict[str, Any]) -> Answer:
     """
-    Stop a run, or the latest, and hold that its job is over.
+    Stop a run, or the latest, and verify that its job is over.
 
     Args:
         request: ``base``, ``run_id`` or nothing for the latest, ``conf``, ``grace`` in seconds, ``dry_run``,
-            ``remove``, whether to remove its directory as well.
+            ``remove``, whether to also remove its directory.
 
     Returns:
         ``problem`` if it is unknown, or has not ended.
@@ -198,7 +199,7 @@ def look_at_job(request: Dict[str, Any]) -> Answer:
 
 
 class _Told(NamedTuple):
-    """Orders that came, and whether the follower has gone."""
+    """Orders that arrived, and whether the follower has gone."""
 
     orders: bytes
     is_gone: bool
@@ -206,12 +207,12 @@ class _Told(NamedTuple):
 
 def follow_job(request: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Answer:
     """
-    Write the frames of a run's story to standard output until it ends, and then how it did; take orders meanwhile.
+    Write the frames of a run's story to standard output until it ends, then the result; take orders in the meantime.
 
     Args:
         request: ``job_id``, ``place``, ``conf``, ``skip``: how many frames were read before;
             ``follow``: whether to wait for more.
-        tell: Says where the frames begin.
+        tell: Announces where the frames begin.
     """
     job = Job(request["job_id"], _base({"base": request["place"]}), request["conf"])
     if not job.place.is_dir():
@@ -260,7 +261,7 @@ def _write(event: Dict[str, Any], payload: bytes = b"") -> None:
 
 
 def _write_result(result: Dict[str, Any]) -> None:
-    """Write how the run ended, in parts, as it may be longer than a frame."""
+    """Write the result of the run, in parts, because it may be longer than a frame."""
     data = json.dumps(result).encode()
     for at in range(0, len(data), _PART_BYTES):
         part = data[at : at + _PART_BYTES]

@@ -2,7 +2,7 @@
 """
 The directory of a job on storage that its nodes share: made before the job is submitted, read until long after it.
 
-Only its user may enter it. No other program is needed to see what became of a run. Private to the collection.
+Only its user may enter it. It shows how a run ended without any other program. Private to the collection.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import ev
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import programs
 
-# As over other ways: what nodes have without anything being installed.
+# As over other ways: something that nodes have without any installation.
 PYTHON = "/usr/bin/python3"
 _MOST_BYTES = 64 << 20
-# A story is read in parts, and a plan of some thousand nodes is longer than one.
+# A story is read in parts, and the plan of several thousand nodes is longer than one part.
 _PART_BYTES, _PLAN_PARTS = 1 << 20, 8
-# In the names of sbatch's files these mean something else.
+# These have a special meaning in the names of sbatch's files.
 _MEANT_OTHERWISE = "%\\"
 SCRIPT = """\
 #!/bin/sh
@@ -39,13 +39,13 @@ def make(base: Path, run_id: str, request: Mapping[str, Any], files: Mapping[str
     Make the directory of a run, with everything that its job reads.
 
     Args:
-        base: The directory of such directories.
+        base: The directory of run directories.
         request: What to run; it may hold secrets, and the job removes it as soon as it has read it.
-        files: The text of each of our programs, by its path; none if they are there.
+        files: The text of each of our programs, by its path; none if they exist already.
         name: The name of the directory of programs.
 
     Raises:
-        Refused: If that is not possible there.
+        Refused: If that is not possible in ``base``.
     """
     place = checked(base) / run_id
     try:
@@ -63,10 +63,10 @@ def make(base: Path, run_id: str, request: Mapping[str, Any], files: Mapping[str
 
 def checked(base: Path) -> Path:
     """
-    Return the directory of runs if jobs can have their output there.
+    Return the directory of runs if jobs can write their output to it.
 
     Raises:
-        Refused: If its path has characters that Slurm takes for something else.
+        Refused: If its path has characters with a special meaning for Slurm.
     """
     text = str(base)
     if set(text) & set(_MEANT_OTHERWISE) or not text.isprintable() or " " in text:
@@ -93,7 +93,7 @@ def script(place: Path, name: str) -> str:
 
 
 def write(place: Path, name: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a file that only this user reads, whole or not at all."""
+    """Write a file that only this user can read, completely or not at all."""
     partial = place / (".%s.%d" % (name, os.getpid()))
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
         stream.write(data)
@@ -103,7 +103,7 @@ def write(place: Path, name: str, data: bytes, mode: int = 0o600) -> None:
 
 
 def write_object(place: Path, name: str, data: Mapping[str, Any]) -> None:
-    """Write a file with one JSON object, whole or not at all."""
+    """Write a file with one JSON object, completely or not at all."""
     write(place, name, json.dumps(data).encode())
 
 
@@ -113,7 +113,7 @@ def remove(place: Path) -> None:
 
 
 def read(place: Path, name: str) -> Optional[Dict[str, Any]]:
-    """Read one JSON object; None where there is none yet, or something else."""
+    """Read one JSON object; None if there is none yet, or something else."""
     try:
         with open(place / name, "rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
@@ -123,7 +123,7 @@ def read(place: Path, name: str) -> Optional[Dict[str, Any]]:
 
 
 def planned(place: Path) -> Optional[Dict[str, Any]]:
-    """Return the plan of an attempt, the last one if it was restarted in its job; None where there is none yet."""
+    """Return the plan of an attempt, the last one if it was restarted in its job; None if there is none yet."""
     last = read(place, job_directory.PLAN)
     if last is not None:
         return last
@@ -146,7 +146,7 @@ class Story:
 
     @property
     def more_waits(self) -> bool:
-        """Whether there is more than was read."""
+        """Whether there is more than was read so far."""
         try:
             return self._path.stat().st_size > self._position
         except OSError:
@@ -162,9 +162,9 @@ class Story:
         Return the frames that were added, some at a time.
 
         Raises:
-            WireError: If what is there is not a story.
+            WireError: If the content is not a story.
         """
-        # Opened each time: a network file system asks its server then.
+        # Opened each time, because a network file system then asks its server.
         try:
             with open(self._path, "rb") as stream:
                 stream.seek(self._position)

@@ -33,9 +33,9 @@ def write(place: Path, files: Mapping[str, str]) -> None:
     """
     if place.is_dir():
         if place.lstat().st_uid != os.geteuid():
-            # Who wrote them could have this user run anything.
+            # Another user who owned them could have this user run anything.
             raise PermissionError(errno.EACCES, "it belongs to another user", str(place))
-        os.utime(place)  # In use again, so gc must not take it for old.
+        os.utime(place)  # They are in use again, so gc must not count them as old.
         return
     partial = place.parent / (".%s.%d.%d" % (place.name, os.getpid(), time.monotonic_ns()))
     for path, text in files.items():
@@ -46,4 +46,4 @@ def write(place: Path, files: Mapping[str, str]) -> None:
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         if not place.is_dir():
-            raise  # Otherwise another run was faster.
+            raise  # If that failed, another run was faster.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Slurm as its users have it on a login node: sbatch, squeue and scancel, and what their answers mean.
+Slurm from its users' side, on a login node: sbatch, squeue and scancel, and what their answers mean.
 
-Nothing here needs accounting. What a user wrote reaches these programs as words of one list, and no shell. Private to
-the collection.
+Nothing here needs accounting. A user's text reaches these programs as words of a list, and never reaches a shell.
+Private to the collection.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import jo
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 
 SECONDS = 60.0
-# Variables of sbatch that would change the shape of the job, or what becomes of it; there are words for some of them.
+# Variables of sbatch that would change the shape or the fate of the job; there are words for some of them.
 _SHAPING = {
     *("SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_GPUS_PER_TASK", "SBATCH_EXPORT", "SBATCH_REQUEUE"),
     *("SBATCH_NO_REQUEUE", "SBATCH_SIGNAL", "SBATCH_OPEN_MODE", "SBATCH_OUTPUT", "SBATCH_ERROR", "SBATCH_INPUT"),
     "SBATCH_JOB_NAME",
 }
-# Variables that change what programs of Slurm print.
+# Variables that change the output of Slurm's programs.
 _PRINTING = {"SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_SORT", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS"}
 _UNKNOWN = "Invalid job id specified"
 _UNREACHED = ("Unable to contact slurm controller", "Unable to establish controller", "Connection refused")
@@ -53,12 +53,12 @@ class State:
         return self.state in FINAL
 
 
-# The controller does not know the job: it never did, or has forgotten it.
+# The controller does not know the job: it never did, or no longer does.
 FORGOTTEN = State("UNKNOWN")
 
 
 def configuration() -> str:
-    """Return the configuration file that the user has chosen for programs of Slurm; empty for the usual one."""
+    """Return the configuration file that the user has chosen for Slurm's programs; empty for the default."""
     return os.environ.get(_CONFIGURATION, "")
 
 
@@ -76,7 +76,7 @@ def require() -> None:
 
 def command(run_id: str, place: Path, nodes: int, chosen: Sequence[str]) -> List[str]:
     """
-    Write the command line that submits a run.
+    Build the command line that submits a run.
 
     Args:
         place: The directory of the job.
@@ -93,7 +93,7 @@ def environment(hidden: Sequence[str] = (), current: Mapping[str, str] = os.envi
     Return the environment that a job inherits.
 
     Args:
-        hidden: Variables that a user passes to ranks: they travel in a private file, and accounting keeps no copy.
+        hidden: Variables that a user passes to ranks: they are passed in a private file, and accounting keeps no copy.
     """
     left_out = {*_SHAPING, *_PRINTING, *hidden}
     return {name: value for name, value in current.items() if name not in left_out}
@@ -101,14 +101,14 @@ def environment(hidden: Sequence[str] = (), current: Mapping[str, str] = os.envi
 
 def submit(argv: Sequence[str], hidden: Sequence[str], conf: str = "") -> Tuple[str, List[str]]:
     """
-    Submit a job, and return its id, and what Slurm remarks.
+    Submit a job, and return its id and Slurm's remarks.
 
     Args:
         hidden: As for ``environment``.
-        conf: Configuration file of the cluster; empty for that of this machine, also below.
+        conf: Configuration file of the cluster; empty for that of this machine, also in the functions below.
 
     Raises:
-        Refused: If Slurm refuses it, in its own words, or the controller is not reached.
+        Refused: If Slurm refuses it, in its own words, or the controller cannot be reached.
     """
     done = _run(argv, environment(hidden), conf)
     said = _lines(done.stderr)
@@ -122,7 +122,7 @@ def submit(argv: Sequence[str], hidden: Sequence[str], conf: str = "") -> Tuple[
 
 def test(argv: Sequence[str], conf: str = "") -> List[str]:
     """
-    Have Slurm judge a job without submitting it; return what it says.
+    Have Slurm test a job without submitting it; return its answer.
 
     Raises:
         Refused: If Slurm refuses it.
@@ -134,16 +134,16 @@ def test(argv: Sequence[str], conf: str = "") -> List[str]:
 
 
 def version(conf: str = "") -> str:
-    """Return what Slurm calls itself here, such as ``slurm-wlm 22.05.8``."""
+    """Return the name and version that Slurm reports on this machine, such as ``slurm-wlm 22.05.8``."""
     return (_lines(_run(["sbatch", "--version"], _plain(), conf).stdout) or ["an unknown version"])[0]
 
 
 def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
     """
-    Ask for the state of a job.
+    Query the state of a job.
 
     Raises:
-        Refused: If the controller is not reached.
+        Refused: If the controller cannot be reached.
     """
     if seconds <= 0:
         raise _unreachable("there was no time left to query it")
@@ -158,10 +158,10 @@ def look(job_id: str, conf: str = "", seconds: float = SECONDS) -> State:
 
 def find(run_id: str, conf: str = "") -> Optional[str]:
     """
-    Find the job of a run by its name, which is the run's alone; None if Slurm knows none.
+    Find the job of a run by its name, which no other run has; None if Slurm knows none.
 
     Raises:
-        Refused: If the controller is not reached.
+        Refused: If the controller cannot be reached.
     """
     done = _run(["squeue", "-h", "-t", "all", "--me", "--name=%s" % _name(run_id), "-o", "%i"], _plain(), conf)
     if done.returncode:
@@ -172,10 +172,10 @@ def find(run_id: str, conf: str = "") -> Optional[str]:
 
 def own_runs(conf: str = "") -> Dict[str, State]:
     """
-    Return this user's jobs that Slurm knows, by the id of their run; in one question, however many there are.
+    Return this user's jobs that Slurm knows, by the id of their run; in one query, however many there are.
 
     Raises:
-        Refused: If the controller is not reached, or this machine has no squeue.
+        Refused: If the controller cannot be reached, or this machine has no squeue.
     """
     done = _run(["squeue", "-h", "-t", "all", "--me", "-o", "%T|%j"], _plain(), conf)
     if done.returncode:
@@ -192,17 +192,17 @@ def _name(run_id: str) -> str:
 
 
 def _plain() -> Dict[str, str]:
-    """Return an environment in which Slurm prints what it is asked for."""
+    """Return an environment in which Slurm prints the requested fields."""
     return {**{name: value for name, value in os.environ.items() if name not in _PRINTING}, "LC_ALL": "C"}
 
 
 def cancel(job_id: str, conf: str = "") -> None:
-    """Cancel a job; that it succeeded proves nothing, as it does for a job that never was."""
+    """Cancel a job; success proves nothing, because it is also reported for a job that never existed."""
     _run(["scancel", job_id], dict(os.environ), conf)
 
 
 def ring(job_id: str, conf: str = "") -> None:
-    """Tell the program of a job, and nothing else in it, to look for an order."""
+    """Tell the program of a job, and no other process in it, to look for an order."""
     _run(["scancel", "--batch", "--signal=URG", job_id], dict(os.environ), conf)
 
 
@@ -233,12 +233,12 @@ def _lines(text: str) -> List[str]:
 
 
 def _refusal(said: Sequence[str]) -> Refused:
-    """Return what Slurm's own words mean: it was not reached, or it refuses."""
+    """Return what Slurm's own message means: it could not be reached, or it refuses."""
     words = next((line for line in said if any(cause in line for cause in _UNREACHED)), None)
     if words:
         return _unreachable(_bare(words))
     shown = [_bare(line) for line in said] or ["no reason given"]
-    # The last line says the most: "Batch job submission failed: Invalid partition name specified".
+    # The last line is the most specific: "Batch job submission failed: Invalid partition name specified".
     return Refused("SCHEDULER_REFUSED", "Slurm refuses the job: %s" % shown[-1])
 
 
@@ -249,7 +249,7 @@ def _bare(line: str) -> str:
 
 
 def _silence(said: str) -> Refused:
-    """Return that a question was not answered, whatever the reason."""
+    """Return that a query was not answered, whatever the reason."""
     return _unreachable(([_bare(line) for line in _lines(said)] or ["no reason given"])[-1])
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The state of a run in a job, from its directory, and from the scheduler where that is silent.
+The state of a run in a job, from its directory, and from the scheduler if the directory has no recent state.
 
 Private to the collection.
 """
@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import ends, place, slurm
 from ansible_collections.madctl.multinode.plugins.module_utils._submit.watch import Job, last_line
 
-# Without a heartbeat for this long, the scheduler is asked; the clocks of the two machines may differ.
+# Without a heartbeat for this long, the scheduler is queried; the clocks of the two machines may differ.
 _SILENT_SECONDS = 60.0
 _STOPPED = ("RUN_STOPPED", "INTERRUPTED")
 # What only a node itself knows.
@@ -32,9 +32,9 @@ def of(job: Job) -> Standing:
         ``ended``; ``nodes`` by host, ``plan`` once there is one.
 
     Raises:
-        Refused: If the scheduler has to be asked, and is not reached.
+        Refused: If the scheduler has to be queried and cannot be reached.
     """
-    # The result first: what is read afterwards is at least as late.
+    # The result first: everything that is read later is at least as recent.
     result = place.read(job.place, job_directory.RESULT)
     state = place.read(job.place, job_directory.STATE) or {}
     nothing = dict.fromkeys(("exit_code", "cause", "error", "host", "rank", "ended"))
@@ -68,7 +68,7 @@ def _failed(first: Mapping[str, Any]) -> Standing:
 
 
 def _unended(job: Job, state: Mapping[str, Any]) -> Standing:
-    """Judge a run without a result; the scheduler is asked where the job itself is silent."""
+    """Judge a run without a result; query the scheduler if the job itself is silent."""
     has_begun = place.Story(job.place).has_begun
     if has_begun and abs(time.time() - _seconds(state.get("time"))) < _SILENT_SECONDS:
         return {"status": "running"}

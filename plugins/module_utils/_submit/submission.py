@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Submit a run as a job: what its directory says before, and what of a launch's arguments means something else in a job.
+Submit a run as a job: write its directory first, and adapt the arguments of a launch that have another meaning in a
+job.
 
-Not atomic, so what is meant is written first: if the submitter is killed before it knows the job's id, the job is
-found by its name. Private to the collection.
+This is not atomic, so the intention is written first: if the submitter is killed before it knows the job's id, the job
+is found by its name. Private to the collection.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Draft(NamedTuple):
 
 def draft(base: Path, run_id: str, nodes: int, chosen: Sequence[str]) -> Draft:
     """
-    Write down what would be submitted.
+    Describe what would be submitted.
 
     Args:
         base: The directory of runs.
@@ -41,12 +42,12 @@ def draft(base: Path, run_id: str, nodes: int, chosen: Sequence[str]) -> Draft:
 
 def in_job(arguments: Mapping[str, Any], run_id: str, usual_port: Optional[str] = None) -> Dict[str, Any]:
     """
-    Return the arguments of a launch as they are in a job.
+    Return the arguments of a launch for use in a job.
 
-    Nodes may be shared with other jobs, of whose ports nothing is known; and Slurm decides who has a node.
+    Nodes may be shared with other jobs, whose ports are unknown; and Slurm decides which jobs get a node.
 
     Args:
-        usual_port: The port of the rendezvous if the user chose none, where the arguments have one nevertheless.
+        usual_port: The default port of the rendezvous, with which the arguments are filled if the user chose none.
     """
     port = arguments.get("master_port")
     port = "auto" if port in (None, usual_port) else port
@@ -61,15 +62,15 @@ def write(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """
-    Make the directory of a run, which says that it is being submitted.
+    Make the directory of a run, which records that it is being submitted.
 
     Args:
-        files: The text of each of our programs, by its path; none if they are there.
+        files: The text of each of our programs, by its path; none if they exist already.
         name: The name of the directory of programs.
         more: What else the job has to know.
 
     Raises:
-        Refused: If that is not possible there.
+        Refused: If that is not possible in the directory of runs.
     """
     request = {"arguments": dict(arguments), "agents_seconds": _AGENTS_SECONDS, **more}
     where = place.make(drafted.place.parent, drafted.run_id, request, files, name)
@@ -78,7 +79,7 @@ def write(
 
 def submit(drafted: Draft, hidden: Sequence[str], conf: str, is_kept: bool = False) -> Tuple[str, List[str]]:
     """
-    Submit a job whose directory is written, and return its id, and what Slurm remarks.
+    Submit a job whose directory is written, and return its id and Slurm's remarks.
 
     Args:
         is_kept: Whether the directory stays if the job was not submitted.
@@ -97,19 +98,19 @@ def submit(drafted: Draft, hidden: Sequence[str], conf: str, is_kept: bool = Fal
 
 
 def submitted(drafted: Draft, job_id: str) -> None:
-    """Write down which job it became."""
+    """Record the id of its job."""
     about = {**_about(drafted), "state": "submitted", "job_id": job_id}
     place.write_object(drafted.place, job_directory.SUBMISSION, about)
 
 
 def test(drafted: Draft, conf: str) -> List[str]:
     """
-    Have Slurm judge a job that is not written; return what it says.
+    Have Slurm test a job whose directory is not written; return its answer.
 
     Raises:
         Refused: If Slurm refuses it.
     """
-    # Slurm does not look into a script.
+    # Slurm does not inspect scripts.
     return slurm.test([*drafted.argv[:-1], "--wrap=true"], conf)
 
 

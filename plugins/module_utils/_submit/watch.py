@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a run in a job by its files, on a machine that sees them.
+Follow a run in a job by its files, on a machine that can read them.
 
-The scheduler is asked while the job waits, ever more seldom, and again only when the job's own heartbeat has stopped.
-Private to the collection.
+While the job waits, the scheduler is queried at growing intervals, and after that only if the job's own heartbeat has
+stopped. Private to the collection.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal import Refused
 from ansible_collections.madctl.multinode.plugins.module_utils._submit import ends, place, slurm
 
-# Between questions to the scheduler.
+# Between queries to the scheduler.
 _FIRST_SECONDS, _MOST_SECONDS = 2.0, 60.0
 _MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
-# Without a heartbeat for this long, the scheduler is asked whether the job still runs.
+# Without a heartbeat for this long, the scheduler is asked whether the job is still running.
 _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
 # A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
 # end takes a while.
@@ -31,7 +31,7 @@ Result = Dict[str, Any]
 
 
 class Job(NamedTuple):
-    """A job: its id, the directory of its run, and the configuration of its Slurm, empty for the usual one."""
+    """A job: its id, the directory of its run, and the configuration of its Slurm, empty for the default."""
 
     job_id: str
     place: Path
@@ -68,7 +68,7 @@ class Watch:
         return self._story.more()
 
     def order(self, order: bytes) -> None:
-        """Carry out an order to stop or to kill: a job that waits is cancelled, one that runs is told."""
+        """Carry out an order to stop or to kill: cancel a waiting job, and tell a running one."""
         self._is_obeyed = True
         if self._story.has_begun:
             place.write(self._job.place, job_directory.ORDER, _ORDERS[order])
@@ -78,8 +78,8 @@ class Watch:
             self._ask_at = 0.0
 
     def result(self) -> Optional[Result]:
-        """Return how the run ended once all of its story was read; None while it has not."""
-        # Before the story once more: what was written before the result is read before it.
+        """Return how the run ended, once all of its story was read; None until then."""
+        # The result before the story: everything that was written before the result is then read before it.
         found = place.read(self._job.place, job_directory.RESULT)
         if found is not None:
             return None if self._story.more_waits else self._explained(found)
@@ -116,7 +116,7 @@ class Watch:
         return slurm.look(self._job.job_id, self._job.conf)
 
     def _explained(self, result: Result) -> Result:
-        """Say why the scheduler ended a run that only knows that it did; or that we did, if we told it."""
+        """Explain why the scheduler ended a run that only knows that it did; or that we did, if we told it."""
         problems = result.get("problems") or []
         if self._is_obeyed and problems and problems[0]["code"] == "RUN_STOPPED":
             return _judged(result, codes.problem("INTERRUPTED", None, "interrupted"))
@@ -141,7 +141,7 @@ class Watch:
 
 
 def last_line(where: Path) -> str:
-    """Return the last line of what the job itself printed."""
+    """Return the last line that the job itself printed."""
     try:
         with open(where / job_directory.JOB_LOG, "rb") as stream:
             lines = stream.read(_TAIL_BYTES).decode(errors="replace").strip().splitlines()

@@ -2,10 +2,10 @@
 """
 Carry requests between the runner of a model's script, in its container, and this node's supervisor.
 
-They are files in a directory that both see. Anything in there may come from the container, whose root could make it a
-link to what it cannot read: so no link is followed, and everything has bounds. On the first node, mpirun's agent asks
-for daemons; on the others, scripts wait for the daemon of their call. Delivered beside the supervisor; private to the
-collection.
+Requests are files in a directory that both see. Any of them may come from the container, whose root could make it a
+link to a file that it cannot read: so no link is followed, and everything has bounds. On the first node, mpirun's agent
+requests daemons; on the others, scripts wait for the daemon of their call. Delivered beside the supervisor; private to
+the collection.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _NAME_BYTES, _TROUBLE_BYTES = 1 << 10, 400
 _CALL = re.compile(r"%s=((\d{1,20})\.(\d{1,6})) " % run_directory.CALL, re.ASCII)
 _ID = re.compile(r"(\d{1,20})\.(\d{1,6})", re.ASCII)
 _REACH = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_PASSED = "exit 1"  # what a script gets whose call the first node has passed without it
+_PASSED = "exit 1"  # what a script gets if the first node has passed its call without it
 _TROUBLES = ("MPI_MISSING", "MPI_UNSUPPORTED", "MPI_MIXED")
 
 
 class Shared:
-    """The directory; what is asked of it is answered with nothing where it is not as it should be."""
+    """The shared directory; its methods find nothing if it is not as it should be."""
 
     def __init__(self, path: str) -> None:
         self._root = os.open(path, _REACH)
@@ -43,7 +43,7 @@ class Shared:
         return []
 
     def text(self, directory: str, name: str, limit: int) -> Optional[str]:
-        """Return the text of a file; None where there is none, or it is longer than that."""
+        """Return the text of a file; None if there is none, or it is longer than that."""
         with contextlib.suppress(OSError), _opened(directory, self._root) as place:
             number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.number)
             with open(number, "rb") as stream:
@@ -52,7 +52,7 @@ class Shared:
         return None
 
     def write(self, directory: str, name: str, text: str) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, completely or not at all."""
         with contextlib.suppress(OSError), _opened(directory, self._root) as place:
             partial = ".%s.partial" % name
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -62,7 +62,7 @@ class Shared:
 
 
 class _opened:  # noqa: N801  used like open()
-    """A directory below another, which may have several levels, none of them a link."""
+    """A directory below another, possibly several levels down, none of which is a link."""
 
     def __init__(self, path: str, root: int) -> None:
         self._path, self._root, self.number = path, root, -1
@@ -82,16 +82,16 @@ class _opened:  # noqa: N801  used like open()
 
 
 class Asking:
-    """The first node: what agents of mpirun ask for goes to the supervisor, and its answer back."""
+    """The first node: passes requests of mpirun's agents to the supervisor, and its answers back."""
 
     def __init__(self, shared: Shared, key: str) -> None:
         self._shared, self._key = shared, key
         self._done: Set[str] = set()
-        # To the supervisor, which closes the channel of a daemon that has ended; by the directory of its agent.
+        # Connections to the supervisor, which closes that of a daemon that has ended; by the directory of its agent.
         self._channels: Dict[str, socket.socket] = {}
 
     def look(self) -> None:
-        """Carry what is new."""
+        """Pass on new requests."""
         for place, channel in list(self._channels.items()):
             if _is_over(channel):
                 self._channels.pop(place).close()
@@ -130,7 +130,7 @@ def _is_over(channel: socket.socket) -> bool:
 
 
 class Waiting:
-    """Any other node: a script that waits gets the daemon of its call, or learns that there will be none."""
+    """Any other node: a waiting script gets the daemon of its call, or learns that there will be none."""
 
     def __init__(self, shared: Shared, key: str) -> None:
         """
@@ -151,7 +151,7 @@ class Waiting:
         self._released: Set[str] = set()
 
     def look(self) -> None:
-        """Carry what is new."""
+        """Pass on new daemons and calls."""
         for message in self._messages():
             if "over" in message:
                 self._shared.write("", run_directory.OVER, "%s\n" % message["over"])
@@ -180,7 +180,7 @@ class Waiting:
         return [json.loads(line) for line in lines]
 
     def _pass(self) -> None:
-        """Release calls that the first node has passed, and will never ask for: of another model, or earlier ones."""
+        """Release calls that the first node has passed, and will never request: of another model, or earlier ones."""
         wanted = list(self._pending.values())
         for name in self._shared.names(run_directory.CALLS):
             found = _ID.fullmatch(name)
@@ -193,7 +193,7 @@ class Waiting:
 
 
 def trouble(shared: Shared) -> Tuple[Optional[str], str]:
-    """Return the code and the words of why mpirun cannot be used in the image; None without such a reason."""
+    """Return the code and the message for why mpirun cannot be used in the image; None without such a reason."""
     code, _, text = (shared.text("", run_directory.TROUBLE, _TROUBLE_BYTES) or "").strip().partition(" ")
     shown = "".join(character if character.isprintable() else "?" for character in text)
     return (code, shown) if code in _TROUBLES else (None, "")

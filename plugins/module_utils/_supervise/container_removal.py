@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Remove the containers of a run, after everything else of it has ended on this node.
+Remove the containers of a run, after all its other processes on this node have ended.
 
 Started as ``madctl_node.py container_removal RUN_ID``. Private to the collection.
 """

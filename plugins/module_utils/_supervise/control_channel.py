@@ -3,8 +3,8 @@
 Serve the supervisor's side of the channel to its follower: orders in, events and output out.
 
 Events go before output, so that a flood of lines never delays the news of a failure; only the last event
-waits for the last byte. The supervisor does not wait for a follower that falls far behind, but tells it what it
-misses, which the files still hold. Delivered beside the supervisor; private to the collection.
+waits for the last byte. The supervisor does not wait for a follower that falls far behind, but reports the gap to it,
+which the files still contain. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Feed:
 
         Args:
             hello: The first frame of every follower.
-            log_cap: How many bytes of each log are kept.
+            log_cap: How many bytes of each log to keep.
             obey: Gets the bytes of orders.
             dropped: Called when the follower has disconnected.
         """
@@ -82,11 +82,11 @@ class Feed:
             written = os.write(self._events, line)
         except OSError:
             return
-        # Otherwise the event after half a line would be lost with it.
+        # Otherwise, half a line would also corrupt the event after it.
         self._torn = written < len(line) if written else self._torn
 
     def collect(self, name: str, descriptor: int) -> None:
-        """Write everything that comes out of a pipe to the log of that name, and send it."""
+        """Write everything that arrives on a pipe to the log of that name, and send it."""
         os.set_blocking(descriptor, False)
         log = self._log(name)
         self.pipes.add(descriptor)
@@ -115,7 +115,7 @@ class Feed:
             os.close(descriptor)
 
     def keep(self, name: str, data: bytes) -> None:
-        """Write what was printed before to the log of that name, if anything was."""
+        """Write what was printed earlier to the log of that name, if anything was."""
         if data:
             self._log(name).append(data)
 
@@ -134,7 +134,7 @@ class Feed:
         return bool(self._outgoing or self._frames or self._last or unread)
 
     def send(self) -> None:
-        """Send as much as the follower takes."""
+        """Send as much as the follower accepts."""
         if not self.follower:
             return
         try:
@@ -228,12 +228,12 @@ def listen(
     selector.register(listener, selectors.EVENT_READ, on_connection)
 
 
-# A descriptor to give up for a moment when no other is left.
+# A reserved descriptor, closed for a moment when no other is left.
 _spare = [os.open(os.devnull, os.O_RDONLY)]
 
 
 def _accepted(listener: socket.socket) -> Optional[socket.socket]:
-    """Accept a connection, or return None; without a free descriptor it is closed, or it would be offered forever."""
+    """Accept a connection, or return None; without a free descriptor, close it, or it would be offered forever."""
     try:
         return listener.accept()[0]
     except OSError as error:

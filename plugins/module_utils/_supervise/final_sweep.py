@@ -2,7 +2,7 @@
 """
 End what a job left behind, with proof, and record how this node's part ended. Delivered beside the supervisor.
 
-The supervisor adopts all orphans, so the kernel knows whether any process of the job is left. Private to the
+The supervisor adopts all orphans, so the kernel shows whether any process of the job is left. Private to the
 collection.
 """
 
@@ -30,11 +30,11 @@ class Sweep:
     def __init__(self, run_id: str, runners: Any, beacon: Any) -> None:
         self._run_id, self._runners, self._beacon = run_id, runners, beacon
         self.signal = signal.SIGTERM
-        # Whether there was no child when children were collected last.
+        # Whether there were no children when they were last collected.
         self.is_childless = False
 
     def ended(self) -> Iterator[int]:
-        """Yield each child that ended, to be collected before the next one; note whether there are any children."""
+        """Yield each child that ended, to be collected before the next one; record whether there are any children."""
         while True:
             try:
                 child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -47,7 +47,7 @@ class Sweep:
             yield child.si_pid
 
     def strike(self, collect: Callable[[], None]) -> bool:
-        """Signal everything that is left, and return whether that was nothing."""
+        """Signal everything that is left, and return whether nothing was left."""
         marked, ours = self._find()
         processes.kill_marked(self._run_id, marked, self.signal)
         processes.send(ours, self.signal)
@@ -56,7 +56,7 @@ class Sweep:
         return not marked and not ours and self._is_empty()
 
     def left(self) -> Tuple[List[int], List[str]]:
-        """Return the processes that are left, and a text instead where they cannot be named."""
+        """Return the processes that are left, and a text instead if they cannot be named."""
         found: List[int] = sum(self._find(), [])
         return found, [] if found or self._is_empty() else [UNSEEN]
 
@@ -79,10 +79,10 @@ class Sweep:
 
     def _is_empty(self) -> bool:
         """
-        Return whether nothing of the job is left, as the kernel knows it.
+        Return whether nothing of the job is left, according to the kernel.
 
         All orphans become our children, so every process of the job descends from one of them. A child that ended
-        counts until it is collected: it may have left another.
+        counts until it is collected: it may have left another one.
         """
         if self.is_childless:
             return True
@@ -106,7 +106,7 @@ def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
     if supervisor.beacon:
         supervisor.beacon.end()
     if supervisor.lock is not None:
-        # Before the end is told: the next launch may come at once.
+        # Before the end is reported: the next launch may follow immediately.
         os.close(supervisor.lock)
         supervisor.lock = None
     small_files.remove(run_directory.RELAY_SOCKET, run_directory.RELAY_KEY)
@@ -116,7 +116,7 @@ def conclude(supervisor: Any, outcome: str) -> Dict[str, Any]:
 def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) -> Dict[str, Any]:
     """Return the record of how a node's part ended; see docs/reference/run_directory.md."""
     runners, ranks = supervisor.runners, supervisor.ranks
-    # On a node whose daemon was never requested nothing can have failed.
+    # On a node whose daemon was never requested, nothing can have failed.
     nothing = runners.status is None and outcome == run_directory.EXITED and not runners
     status = 0 if nothing else runners.status
     return {
@@ -143,7 +143,7 @@ def record(supervisor: Any, outcome: str, left: List[int], unseen: List[str]) ->
 def give_up(supervisor: Any) -> None:
     """End what is left without the supervisor's loop, which is no longer trusted, write the record, and exit."""
     try:
-        os.closerange(3, 1 << 16)  # The search needs descriptors, and a lack of them may be the cause.
+        os.closerange(3, 1 << 16)  # The search needs descriptors, and the lack of them may be the cause.
         left, unseen = _end_all(supervisor)
         if supervisor.state != "done":
             node_claim.keep_record(record(supervisor, run_directory.EXITED, left, unseen))
@@ -155,7 +155,7 @@ def give_up(supervisor: Any) -> None:
 
 
 def _end_all(supervisor: Any) -> Tuple[List[int], List[str]]:
-    """Kill everything, and return what is left; where the machine has no descriptors, at least the runner's group."""
+    """Kill everything, and return what is left; if the machine has no descriptors, kill at least the runner's group."""
     deadline = time.monotonic() + KILL_SECONDS
     while True:
         try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the user's setup before a node is ready, and have the job start with what it leaves.
+Run the user's setup before a node is ready, and start the job with its effects.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -24,13 +24,13 @@ _LOOKS, _LOOK_SECONDS = 20, 0.05
 
 def run(spec: Spec) -> Callable[[Any], None]:
     """
-    Run the setup of a spec, if any, in the job's environment, and change the spec to what it leaves.
+    Run the setup of a spec, if any, in the job's environment, and update the spec with its effects.
 
     Returns:
-        What writes its output to the logs of a feed.
+        A function that writes its output to the logs of a feed.
 
     Raises:
-        OSError: If it failed; nothing of it is left then.
+        OSError: If it failed; then nothing of it is left.
     """
     setup = spec["setup"]
     if not setup:
@@ -56,14 +56,14 @@ def run(spec: Spec) -> Callable[[Any], None]:
 
 
 def become_job(spec: Spec, files: Any) -> None:
-    """Give a process that becomes the job what a login of the user would have, and the limits of the setup."""
+    """Give a process that becomes the job the attributes of a user's login, and the limits of the setup."""
     node_claim.give_up(spec["oom_score"], spec["umask"], files)
     for name, (soft, hard) in spec["limits"].items():
         resource.setrlimit(getattr(resource, name), (soft, hard))
 
 
 def end(spec: Spec) -> None:
-    """Kill what a setup left in the background of a job that does not start."""
+    """Kill background processes of a setup whose job does not start."""
     for _ in range(_LOOKS if spec["setup"] else 0):
         _, marked = processes.find(spec["run_id"])
         if not marked:

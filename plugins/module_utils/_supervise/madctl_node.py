@@ -2,8 +2,8 @@
 """
 Run a program that was delivered to this node: ``madctl_node.py PROGRAM WORDS…``.
 
-It is beside the directories of the delivered modules, and gives them the names that they have everywhere else, so
-that their imports are the same everywhere. Private to the collection.
+This file is beside the directories of the delivered modules, and gives them the names that they have everywhere else,
+so that their imports are the same everywhere. Private to the collection.
 """
 
 import importlib

@@ -2,9 +2,9 @@
 """
 Run madengine on one node in its own working directory, and report the results of its models to the supervisor.
 
-Started as ``madctl_node.py madengine_wrapper`` in the job's environment; ``model.json`` in the run directory says what
-to run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so the table that it writes
-decides. Delivered beside the supervisor; private to the collection.
+Started as ``madctl_node.py madengine_wrapper`` in the job's environment; ``model.json`` in the run directory specifies
+what to run. Version 1 of madengine ends with exit code 0 whether its models succeed or fail, so the table that it
+writes decides. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._supervise import
 
 REASON_CHARACTERS = 300
 TABLE_BYTES = 8 << 20
-# The supervisor bounds a message; this leaves room for the rest of it.
+# The supervisor limits the size of a message; this leaves room for the rest of it.
 ROWS_BYTES = 600_000
 FAILED = 20
 VALUE_CHARACTERS = 2000
-# madengine writes these; those of an earlier use of the checkout would be taken for this run's.
+# madengine writes these; those of an earlier use of the checkout would be mistaken for this run's.
 LEFT_BEHIND = shutil.ignore_patterns(
     *(".git", "__pycache__", "perf.csv", "perf*.csv", "perf*.html", "*.live.log", "run_directory"),
     run_directory.IN_CONTAINER,
@@ -51,7 +51,7 @@ def prepare(checkout: str, place: str) -> None:
         return inner | LEFT_BEHIND(directory, names)
 
     shutil.copytree(checkout, place, symlinks=True, ignore=left_out)
-    # Credential files are among them, so everything that madengine reads and writes here is private to its user.
+    # Credential files are among them, so everything that madengine reads and writes in it is private to its user.
     for directory, _, names in os.walk(place):
         for path in [directory, *(os.path.join(directory, name) for name in names)]:
             if not os.path.islink(path):
@@ -59,7 +59,7 @@ def prepare(checkout: str, place: str) -> None:
 
 
 def furnish(place: str, scripts: Dict[str, str]) -> str:
-    """Write what a model's script finds in its container, and return its directory."""
+    """Write the files for a model's script in its container, and return their directory."""
     inner = os.path.join(place, run_directory.IN_CONTAINER)
     names = (run_directory.CALLS, run_directory.ORDERS, run_directory.BEGUN, run_directory.DONE, run_directory.ASKED)
     for name in names:
@@ -71,13 +71,13 @@ def furnish(place: str, scripts: Dict[str, str]) -> str:
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)
         os.chmod(path, 0o700)
-    # The same socket by another name, which is reached from the container.
+    # Another name of the same socket, by which the container reaches it.
     os.link(run_directory.RANKS_SOCKET, os.path.join(inner, run_directory.RANKS_SOCKET))
     return inner
 
 
 def calls(inner: str, leads: bool) -> Optional[Union[container_calls.Asking, container_calls.Waiting]]:
-    """Return what carries calls of the runner under mpirun; None where torchrun starts ranks."""
+    """Return the carrier of the runner's calls under mpirun; None if torchrun starts ranks."""
     try:
         with open(run_directory.RELAY_KEY, encoding="ascii") as stream:
             key = stream.read()
@@ -88,7 +88,7 @@ def calls(inner: str, leads: bool) -> Optional[Union[container_calls.Asking, con
 
 
 def rows(path: str) -> Optional[List[Dict[str, str]]]:
-    """Read the table; None where it does not exist."""
+    """Read the table; None if it does not exist."""
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as stream:
             text = stream.read(TABLE_BYTES)
@@ -109,13 +109,13 @@ def shown(value: object) -> str:
 
 def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any]) -> List[str]:
     """
-    Return what failed, one line each: success has to be shown on every node.
+    Return the failures, one line each: success has to be shown on every node.
 
     Args:
         found: madengine's table, None without one.
         status: madengine's own exit code.
-        job: Among others whether this node ``leads``, the ``version`` of its madengine, None where that is unknown,
-            and whether it ``skips`` its table.
+        job: Among others whether this node ``leads``, the ``version`` of its madengine, None if unknown, and whether it
+            ``skips`` its table.
     """
     failed = []
     for row in found or []:
@@ -123,7 +123,7 @@ def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any
             reason = row.get("status") or "no status"
             reason += "" if job["leads"] else ": its container or script failed here"
             failed.append("model %s: %s" % (row.get("model", "?"), reason))
-    # Version 1 always writes the header of its table, even where all its models are deprecated; version 2 writes it
+    # Version 1 always writes the header of its table, even if all its models are deprecated; version 2 writes it
     # together with its first row.
     missing = found is None if job["version"] != 2 else job["leads"] and not found and not job["skips"]
     if missing and not status:
@@ -136,10 +136,10 @@ def judge(found: Optional[List[Dict[str, str]]], status: int, job: Dict[str, Any
 
 def is_well(row: Dict[str, str], leads: bool, version: Optional[int]) -> bool:
     """
-    Tell whether a row is that of a model that did its part here.
+    Return whether a row is that of a model that did its part on this node.
 
-    Ranks beyond the first node print no performance, which version 1 takes for a failure; it records how long the
-    script took only where that ended with exit code 0.
+    Ranks on other nodes than the first print no performance, which version 1 treats as a failure; it records how long
+    the script took only if that ended with exit code 0.
     """
     status = row.get("status", "").upper()
     if status in ("SUCCESS", "SKIPPED"):
@@ -175,7 +175,7 @@ def signal_name(number: int) -> str:
 
 
 def shortened(found: List[Dict[str, str]]) -> List[Dict[str, str]]:
-    """Return a table without its last rows where it is too long for one message."""
+    """Return a table without its last rows if it is too long for one message."""
     room, kept = ROWS_BYTES, []
     for row in found:
         room -= len(json.dumps(row))
@@ -208,10 +208,11 @@ def main() -> None:
         inner = furnish(place, job["scripts"])
         carrier = calls(inner, job["leads"])
         table = os.path.join(place, job["table"])
-        # Rows of earlier runs would be taken for this run's: madengine adds to its table.
+        # Rows of earlier runs would be mistaken for this run's: madengine appends to its table.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(table)
-        # What madengine writes elsewhere, such as a mirror, has the user's own permissions; the copy is private anyway.
+        # Files that madengine writes elsewhere, such as a mirror, have the user's own permissions; the copy is private
+        # anyway.
         engine = subprocess.Popen(job["argv"], cwd=place, env=environment, preexec_fn=lambda: os.umask(umask))
     except (OSError, subprocess.SubprocessError) as error:
         why = " ".join(plain_text.reason(error, is_named=True).split())[:REASON_CHARACTERS]
@@ -226,7 +227,7 @@ def main() -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             engine.wait(LOOK_SECONDS)
     if carrier is not None:
-        carrier.look()  # The first node has to know of the last daemon's end, too.
+        carrier.look()  # The first node also has to learn about the end of the last daemon.
     status = engine.wait()
     found = rows(table)
     failed, own = judge(found, status, job), alone(found, job)

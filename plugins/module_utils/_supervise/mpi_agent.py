@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run where mpirun expects ssh: have a node's supervisor start MPI's daemon there.
+Stand in for ssh under mpirun: have a node's supervisor start MPI's daemon on that node.
 
-Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces to a line for a shell. mpirun takes
-its exit status for the result of the start. MPICH takes an agent that ends before its daemon has connected back for
-one that failed, so it waits for that, or for the end of the daemon, which may be as fast. Private to the collection.
+Called as ``mpi_agent.py HOST WORDS…``; like ssh, it joins the words with spaces into a line for a shell. mpirun treats
+its exit status as the result of the start. MPICH treats an agent that ends before its daemon has connected back as
+failed, so the agent waits for that connection, or for the end of the daemon, which may come just as soon. Private to
+the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ESTABLISHED = "01"
 
 
 def control_port(words: List[str]) -> Optional[int]:
-    """Return the port that a daemon of MPICH connects back to, by its command line."""
+    """Return the port that a daemon of MPICH connects back to, according to its command line."""
     for option, value in zip(words, words[1:]):
         if option == "--control-port":
             return int(value.rpartition(":")[2])
@@ -38,7 +39,7 @@ def wait_for(address: str, port: int, seconds: float, channel: socket.socket) ->
     Wait, for a bounded time, until a node has connected to a port of this one, or the caller has ended.
 
     Args:
-        channel: To the supervisor, which closes it when the daemon has ended.
+        channel: The connection to the supervisor, which closes it when the daemon has ended.
     """
     peer = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
     parent, deadline = os.getppid(), time.monotonic() + seconds
@@ -53,10 +54,10 @@ def wait_for(address: str, port: int, seconds: float, channel: socket.socket) ->
 
 
 def main() -> None:
-    """Ask for the daemon, and fail as ssh would where it is not started."""
+    """Request the daemon, and fail as ssh would if it is not started."""
     host, words = sys.argv[1], sys.argv[2:]
     try:
-        os.chdir(os.environ["MADCTL_RUN_DIR"])  # A socket's address is short.
+        os.chdir(os.environ["MADCTL_RUN_DIR"])  # A socket's address must be short.
         with open("relay.key", encoding="ascii") as stream:
             key = stream.read()
         with open("ranks.json", encoding="utf-8") as stream:

@@ -2,9 +2,9 @@
 """
 Carry the start of MPI's daemons from mpirun, on the first node, to the other nodes' supervisors.
 
-mpirun calls ``mpi_agent.py`` where it would call ssh. The agent asks the first node's supervisor, the follower
-carries the request to the node that it is for, and that node's supervisor starts the daemon. Both ends know a key of
-this run, so the follower cannot forge a request. Delivered beside the supervisor; private to the collection.
+mpirun calls ``mpi_agent.py`` in place of ssh. The agent asks the first node's supervisor, the follower carries the
+request to the target node, and that node's supervisor starts the daemon. Both ends know a key of this run, so the
+follower cannot forge a request. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def seal(key: str, run_id: str, address: str, serial: int, command: str) -> str:
 
 
 class Relay:
-    """One node's end: the first node asks for daemons, every other node starts its own."""
+    """One node's end: the first node requests daemons, every other node starts its own."""
 
     def __init__(self, spec: MpiSpec, run_id: str, emit: Callable[..., None], is_followed: Callable[[], bool]) -> None:
         """
@@ -51,28 +51,28 @@ class Relay:
 
         Args:
             spec: ``key``, hex; ``address`` of this node; ``places``, the address of every node by name; ``leads``,
-                whether mpirun runs here; ``ranks``, how many must join here, None where that is unknown; ``many``,
+                whether mpirun runs on it; ``ranks``, how many must join on it, None if unknown; ``many``,
                 whether mpirun may be called more than once; ``hands``, whether daemons are handed to the job's own
                 scripts, which wait for them in containers; ``seconds``, the time limit for daemons.
         """
         self.spec, self._run_id = spec, run_id
         self.leads, self.ranks, self.many = spec["leads"], spec["ranks"], spec["many"]
         self.hands = spec["hands"]
-        # Until when ranks must join, and what held up their daemon: an address, or that it was never requested.
+        # Until when ranks must join, and what delayed their daemon: an address, or that it was never requested.
         self.join_by: Optional[float] = None
         self.held_up: Optional[str] = None
         self._serial = 0
-        # The agents of daemons that may still run, by connection; here, daemons that were started and have not ended.
+        # The agents of daemons that may still run, by connection; the daemons on this node that have not ended.
         self._agents: Dict[socket.socket, int] = {}
         self._started: List[int] = []
         self._unread: Dict[socket.socket, bytes] = {}
         self.emit, self.is_followed = emit, is_followed
-        # Who hands daemons to scripts, and what was not sent to it yet.
+        # The porter, which hands daemons to scripts, and what was not sent to it yet.
         self._porter: Optional[socket.socket] = None
         self._undelivered: List[Dict[str, Any]] = []
 
     def serve(self, selector: selectors.BaseSelector) -> None:
-        """Listen for agents, on the first node, and for who hands daemons to scripts, on the others."""
+        """Listen for agents on the first node, and for the porter, which hands daemons to scripts, on the others."""
         self._selector = selector
         listen(selector, run_directory.RELAY_SOCKET, self._read)
 
@@ -95,9 +95,9 @@ class Relay:
                 connection.sendall(json.dumps({"address": address, "refused": refused}).encode())
                 if not refused:
                     self._agents[connection] = self._serial
-                    return  # Its end tells the agent that the daemon has ended.
+                    return  # Closing it tells the agent that the daemon has ended.
         except OSError:
-            pass  # The agent has ended, which tells mpirun.
+            pass  # The agent has ended, which mpirun notices.
         self._close(connection)
 
     def _close(self, connection: socket.socket) -> None:
@@ -107,7 +107,7 @@ class Relay:
         connection.close()
 
     def _ask(self, connection: socket.socket, data: bytes) -> Tuple[str, str]:
-        """Pass a request on; return the address of its node, and why it was refused, empty where it was not."""
+        """Pass a request on; return the address of its node, and why it was refused, empty if it was not."""
         try:
             request = parse(data)
             given, address, command = str(request["key"]), str(request["host"]), str(request["command"])
@@ -130,7 +130,7 @@ class Relay:
         return address, ""
 
     def _is_known(self, connection: socket.socket, given: str) -> bool:
-        """Return whether the other end is a process of this user's that knows the key."""
+        """Return whether the other end is one of this user's processes that knows the key."""
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid, user = (int.from_bytes(peer[at : at + 4], sys.byteorder) for at in (0, 4))
         if user == os.geteuid() and same(given, self.spec["key"]):
@@ -139,7 +139,7 @@ class Relay:
         return False
 
     def daemon_processes(self, has_runner: bool) -> Iterable[int]:
-        """Return the processes of daemons here; those in containers do not descend from us."""
+        """Return the processes of daemons on this node; those in containers do not descend from us."""
         if self.hands:
             return processes.find(self._run_id)[1]
         return processes.descendants(os.getpid()) if has_runner else ()
@@ -147,7 +147,7 @@ class Relay:
     # -- daemons for scripts in containers ------------------------------------------------------
 
     def _welcome(self, connection: socket.socket, data: bytes) -> None:
-        """Take the one connection of who hands daemons to scripts, and send what it has missed."""
+        """Accept the one connection of the porter, which hands daemons to scripts, and send what it has missed."""
         try:
             given = str(parse(data)["key"])
         except (ValueError, KeyError, TypeError):
@@ -162,7 +162,7 @@ class Relay:
             self._deliver(message)
 
     def _hear_porter(self, piece: bytes, data: bytes) -> None:
-        """Learn that a script has begun with its daemon, or that the porter has ended."""
+        """Record that a script has begun with its daemon, or that the porter has ended."""
         if not piece:
             assert self._porter is not None
             self._selector.unregister(self._porter)
@@ -177,11 +177,11 @@ class Relay:
             self.allow(time.monotonic(), begins=False)
 
     def hand(self, command: str) -> None:
-        """Hand the daemon of the last order to the script that waits for it, or will wait."""
+        """Hand the daemon of the last order to the script that waits for it, or will."""
         self._deliver({"command": command, "serial": self._serial})
 
     def release(self, status: int) -> None:
-        """Have all scripts that wait now, or later, continue as if their daemon had ended with a status."""
+        """Let all scripts that wait now, or later, continue as if their daemon had ended with a status."""
         self._deliver({"over": status})
 
     def _deliver(self, message: Dict[str, Any]) -> None:
@@ -191,27 +191,27 @@ class Relay:
         try:
             self._porter.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass  # It has ended, and so has what its scripts could do.
+            pass  # It has ended, and its scripts can do nothing more.
 
     # -- ends of daemons ------------------------------------------------------------------------
 
     def all_ended(self) -> None:
-        """Tell which daemons have ended here, once none is left."""
+        """Report which daemons have ended on this node, once none is left."""
         for serial in self._started:
             self.emit(event=events.DAEMON_ENDED, time=time.time(), serial=serial)
         self._started.clear()
 
     def _release_agent(self, message: Dict[str, Any]) -> None:
         """
-        Have the agent of a daemon that has ended stop waiting for its connection.
+        Make the agent of a daemon that has ended stop waiting for its connection.
 
-        A connection may be over before the agent, on a busy node, has looked for it.
+        On a busy node, a connection may be over before the agent has looked for it.
         """
         for connection in [one for one, serial in self._agents.items() if serial == message["ended"]]:
             self._close(connection)
 
     def opened(self, message: Dict[str, Any]) -> Optional[str]:
-        """Check an order to start a daemon and return its command; None where mpirun did not ask for it."""
+        """Check an order to start a daemon and return its command; None if mpirun did not request it."""
         if self.leads and "ended" in message:
             self._release_agent(message)
             return None
@@ -230,7 +230,7 @@ class Relay:
         return command
 
     def allow(self, now: float, begins: bool) -> None:
-        """Set the deadline for ranks to join: at the start, or where their number is unknown, with each daemon."""
+        """Set the deadline for ranks to join: at the start or, if their number is unknown, with each daemon."""
         if begins == (self.ranks is not None):
             self.join_by, self.held_up = now + self.spec["seconds"], None
 
@@ -241,10 +241,10 @@ class Relay:
 
     def look(self, count: int, pids: Iterable[int]) -> bool:
         """
-        Find out whether ranks are missing here, and what holds up their daemon, which has these processes.
+        Check whether ranks are missing on this node, and what delays their daemon, which has these processes.
 
         Args:
-            count: How many have joined. Where it is unknown how many must, they are missing if the daemon hangs.
+            count: How many have joined. If it is unknown how many must, they are missing if the daemon hangs.
         """
         missing = self.ranks is None or count < self.ranks
         if missing and not self.leads and self.held_up is None:
@@ -254,7 +254,7 @@ class Relay:
 
 
 def opened(supervisor: Any, spec: MpiSpec) -> Relay:
-    """Return the relay of a supervisor, which orders reach from now on."""
+    """Return the relay of a supervisor, which receives orders from now on."""
     run_id, feed = supervisor.spec["run_id"], supervisor.feed
     relay = Relay(spec, run_id, feed.emit, lambda: feed.follower is not None)
     if relay.leads or relay.hands:
@@ -265,7 +265,7 @@ def opened(supervisor: Any, spec: MpiSpec) -> Relay:
 
 
 def is_daemon(command: str) -> bool:
-    """Return whether a shell line starts a daemon of MPI, as far as its words show."""
+    """Return whether a shell line starts an MPI daemon, as far as its words show."""
     words = command.replace(";", " ").replace('"', " ").split()
     return any(os.path.basename(word) in DAEMONS for word in words)
 
@@ -278,7 +278,7 @@ def unanswered(pids: Iterable[int]) -> str:
 
 
 def _address(text: str) -> str:
-    """Parse an address of ``/proc/net/tcp``, whose bytes are in the order of the processor."""
+    """Parse an address of ``/proc/net/tcp``, whose bytes are in the processor's byte order."""
     address, _, port = text.partition(":")
     return "%s:%d" % (socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder)), int(port, 16))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Claim what a supervisor needs on a node: the lock, space for its record, protection when memory runs out.
+Claim the resources of a supervisor on a node: the lock, space for its record, protection when memory runs out.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -35,19 +35,19 @@ def enter(run_dir: str) -> Tuple[int, Spec]:
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
         os.setsid()
-    ready = os.open(run_directory.READY, os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other side.
+    ready = os.open(run_directory.READY, os.O_RDWR | os.O_CLOEXEC)  # Read-write never waits for the other end.
     null = os.open(os.devnull, os.O_RDWR)
     errors = os.open(run_directory.SUPERVISOR_LOG, os.O_WRONLY | os.O_CREAT, 0o600)
     for descriptor, target in ((null, 0), (null, 1), (errors, 2)):
         os.dup2(descriptor, target)
     with open(run_directory.SPEC, encoding="utf-8") as stream:
         spec: Spec = json.load(stream)
-    os.unlink(run_directory.SPEC)  # It holds the job's environment, which may hold secrets.
+    os.unlink(run_directory.SPEC)  # It contains the job's environment, which may hold secrets.
     return ready, spec
 
 
 def set_oom_score(score: object) -> None:
-    """Set how likely the kernel kills this process when memory runs out, where that is allowed."""
+    """Set how likely the kernel is to kill this process when memory runs out, if that is allowed."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
         stream.write(str(score))
 
@@ -58,7 +58,7 @@ def adopt_orphans() -> None:
 
 
 def raise_files() -> Tuple[int, int]:
-    """Raise this process's limit of open files as far as allowed, and return the limits from before."""
+    """Raise this process's limit of open files as far as allowed, and return the previous limits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # Some kernels refuse an unlimited number.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -66,7 +66,7 @@ def raise_files() -> Tuple[int, int]:
 
 
 def give_up(oom_score: str, umask: int, files: Tuple[int, int]) -> None:
-    """Give a process that becomes the job what a login of the user would have."""
+    """Give a process that becomes the job the attributes of a user's login."""
     set_oom_score(oom_score)
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.umask(umask)
@@ -82,8 +82,8 @@ def take(path: str, run_id: str) -> int:
         OSError: If another run uses the node, with the lock or without it.
     """
     lock = node_lock.take(path)
-    # A lock proves that a supervisor or runner lives, but without one a node may be in use: workers close what they
-    # inherit.
+    # A lock proves that a supervisor or runner lives, but a node without one may still be in use: workers close
+    # inherited files.
     for other, pids in processes.others(run_id).items():
         raise OSError("already used by run %s: process %s" % (other, processes.describe(pids[0])))
     os.ftruncate(lock, 0)
@@ -102,13 +102,13 @@ def container(run_id: str, in_step: bool) -> str:
 def reserve_record() -> None:
     """Reserve space on the disk for the exit record, so that a flood of lines cannot take it."""
     descriptor = _partial()
-    with contextlib.suppress(OSError):  # Some file systems cannot do it; then the record needs free space at the end.
+    with contextlib.suppress(OSError):  # Some file systems cannot do this; then the record needs free space at the end.
         os.posix_fallocate(descriptor, 0, RECORD_BYTES)
     os.close(descriptor)
 
 
 def _partial() -> int:
-    """Open the file that becomes the record, and move away anything that a job put in its place."""
+    """Open the file that becomes the record, after moving away anything that a job put in its place."""
     flags = os.O_WRONLY | os.O_CREAT
     try:
         return small_files.opened(run_directory.PARTIAL_RECORD, flags)
@@ -124,9 +124,9 @@ def _move_away(name: str) -> None:
 
 
 def keep_record(record: Dict[str, Any]) -> None:
-    """Write the record to its reserved space, whole or not at all, without long texts where it does not fit."""
+    """Write the record to its reserved space, completely or not at all, and without long texts if it does not fit."""
     brief = dict(record, rank_exits=[dict(entry, error=None) for entry in record["rank_exits"]])
-    with contextlib.suppress(OSError):  # Where the directory was removed, the follower is still told of the end.
+    with contextlib.suppress(OSError):  # If the directory was removed, the follower still learns about the end.
         if not _write_record(record):
             _write_record(brief)
 
@@ -150,7 +150,7 @@ def _write_record(record: Dict[str, Any]) -> bool:
 
 def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell: Callable[[int], None]) -> int:
     """
-    Make a loop notice signals and children that end; signals of a terminal are ignored.
+    Make a loop notice signals and ended children; a terminal's signals are ignored.
 
     Returns:
         The descriptor that the loop reads them from.
@@ -174,10 +174,10 @@ def watch_signals(selector: selectors.BaseSelector, numbers: Iterable[int], tell
 
 def order_of(number: int, in_step: bool, is_ending: bool) -> bytes:
     """
-    Return the order that a signal stands for, if any; a second one to stop means to kill.
+    Return the order that a signal stands for, if any; a second order to stop means to kill.
 
-    A scheduler sends two at once, and users have it send signals of their own to every process of a step: there,
-    only SIGTERM is meant for us, and never to kill.
+    A scheduler sends two at the same time, and users have it send their own signals to every process of a step: in a
+    step, only SIGTERM is meant for us, and never as an order to kill.
     """
     if in_step and number != signal.SIGTERM:
         return b""
@@ -187,7 +187,7 @@ def order_of(number: int, in_step: bool, is_ending: bool) -> bytes:
 
 
 def explain(error: BaseException) -> None:
-    """Write an error of our own to the supervisor's log, as far as there is space."""
+    """Write an internal error to the supervisor's log, as far as there is space."""
     import traceback  # Slow to import, and only needed after an error.
 
     with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Receive from every rank of this node when it joined and how it ended, and collect its output.
+Receive the reports of this node's ranks on when they joined and how they ended, and collect their output.
 
 Each rank's ``rank_wrapper.py`` reports on ``ranks.sock``. Delivered beside the supervisor; private to the collection.
 """
@@ -39,14 +39,14 @@ class Ranks:
         Listen on ``ranks.sock`` in the working directory.
 
         Args:
-            is_stopping: Returns whether ranks that end now were told to.
+            is_stopping: Returns whether ranks that end now were told to end.
         """
         self._selector, self._feed, self._is_stopping = selector, feed, is_stopping
         self.joined: Dict[int, Dict[str, Any]] = {}
         self.exits: List[Dict[str, Any]] = []
         self.on_failure: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
-        self.oom_kills = 0  # as the job started
+        self.oom_kills = 0  # The limit with which the job started.
         # The other descriptors are for sockets of more ranks, and for the search for what is left.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
         self._dumps: Set[int] = set()
@@ -58,7 +58,7 @@ class Ranks:
             data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
         except OSError:
             data, ancillary = b"", []
-        # Where descriptors are scarce, fewer arrive than were sent.
+        # If descriptors are scarce, fewer arrive than were sent.
         descriptors = [number for _, _, raw in ancillary for number in array("i", raw[: len(raw) // 4 * 4])]
         *lines, rest = (self._unread.pop(connection, b"") + data).split(b"\n")
         if not data or len(rest) > MESSAGE_BYTES:
@@ -80,7 +80,7 @@ class Ranks:
             rank = next((rank for rank, entry in self.joined.items() if entry["connection"] is connection), None)
             oom = message["signal"] == signal.SIGKILL and processes.oom_kills() > self.oom_kills
             ended = dict(message, rank=rank, stopping=self._is_stopping(), oom=oom)
-            # The record is one frame, whose size is bounded; the first failures matter.
+            # The record is one frame, whose size is limited; the first failures matter.
             self.exits.append(ended if len(self.exits) < ERRORS else dict(ended, error=None))
             self._feed.emit(**ended)
             if message["exit_code"] or message["signal"]:
@@ -93,7 +93,7 @@ class Ranks:
         self.on_joined()
 
     def _collect(self, connection: socket.socket, rank: Any, descriptors: List[int]) -> None:
-        """Take over a rank's output and confirm that; where descriptors are scarce, the rank keeps it."""
+        """Take over a rank's output and confirm that; if descriptors are scarce, the rank keeps it."""
         taken = len(descriptors) == 2 and max(descriptors) < self._most
         for stream, descriptor in zip(("out", "err"), descriptors):
             try:
@@ -101,15 +101,15 @@ class Ranks:
                     self._feed.collect(run_directory.log_name(rank, stream), descriptor)
                     continue
             except OSError:
-                taken = False  # It is not something that can be read.
+                taken = False  # It is something that cannot be read.
             os.close(descriptor)
         if not taken:
             self._feed.emit(event=events.FILES_SHORT, rank=rank)
-        with contextlib.suppress(OSError):  # It has already ended, or does not read, so it is not a rank of ours.
+        with contextlib.suppress(OSError):  # It has already ended, or does not read, so it is not one of our ranks.
             connection.send(TAKEN if taken else KEPT, socket.MSG_DONTWAIT)
 
     def dump(self, py_spy: Optional[str]) -> bool:
-        """Have every rank's stack written to a log of its own; return whether that has begun."""
+        """Have every rank's stack written to its own log; return whether that has begun."""
         for rank, entry in self.joined.items():
             try:
                 argv = [str(py_spy), "dump", "--pid", str(entry["pid"])]
@@ -131,7 +131,7 @@ class Ranks:
 
 
 def _process(connection: socket.socket, told: int) -> int:
-    """Return the id that the program of a rank has here: in a container it knows another one."""
+    """Return the process id of a rank's program on this node: in a container the program knows another one."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid = int.from_bytes(peer[:4], sys.byteorder)
     own = processes.children(pid) if pid else set()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Run one rank's program and tell the supervisor when it joined and how it ended.
+Run one rank's program and report to the supervisor when it joined and how it ended.
 
-The runner starts ``python3 -I -S rank_wrapper.py PROGRAM ARGS…`` for every rank: a file that imports nothing of
-ours, so that a rank starts without delay. The program's output goes through pipes to the supervisor, so that a full
+The runner starts ``python3 -I -S rank_wrapper.py PROGRAM ARGS…`` for every rank: a file that imports none of our
+modules, so that a rank starts without delay. The program's output goes through pipes to the supervisor, so that a full
 disk or a flood of lines never blocks it, and its exit status is reported unchanged. Private to the collection.
 
-mpirun has one command line for all nodes, and takes some words of a program for its own. So a file on each node says
-what ranks execute there, and which Python runs scripts. It gets the variables of a scheduler's job under other names,
-since it would ask the scheduler for nodes; ranks get them under their own.
+mpirun has one command line for all nodes, and mistakes some words of a program for its own. So a file on each node
+specifies what its ranks execute, and which Python runs scripts. mpirun gets the variables of a scheduler's job under
+other names, since it would ask the scheduler for nodes; ranks get them under their original names.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def identity(environment: Dict[str, str]) -> Dict[str, Any]:
 
 
 def instructions() -> Dict[str, Any]:
-    """Read what this node's ranks have to know; nothing where torchrun sets everything."""
+    """Read what this node's ranks have to know; nothing if torchrun sets everything."""
     try:
         with open(os.path.join(os.environ["MADCTL_RUN_DIR"], "ranks.json"), encoding="utf-8") as stream:
             return dict(json.load(stream))
@@ -76,13 +76,13 @@ def program(words: List[str], job: Dict[str, Any]) -> List[str]:
 
 
 def give_back(environment: MutableMapping[str, str]) -> None:
-    """Give the variables that mpirun must not see their own names again."""
+    """Restore the names of the variables that mpirun must not see."""
     for name in [name for name in environment if name.startswith(HELD)]:
         environment[name[len(HELD) :]] = environment.pop(name)
 
 
 def start(argv: List[str], out: int, err: int, failed: int) -> int:
-    """Fork the program with its output on two pipes; an exec error's number goes to ``failed``."""
+    """Fork the program with its output on two pipes; the errno of a failed exec goes to ``failed``."""
     parent = os.getpid()
     libc = ctypes.CDLL(None)
     pid = os.fork()
@@ -114,14 +114,14 @@ def error_text(path: Optional[str]) -> Optional[str]:
 
 
 def _is_taken(supervisor: socket.socket) -> bool:
-    """Wait for the supervisor's answer, and return whether it takes the program's output."""
+    """Wait for the supervisor's answer, and return whether it accepts the program's output."""
     with contextlib.suppress(OSError):
         return supervisor.recv(1) == b"+"
     return False
 
 
 def _pass_on(source: int, target: int, also: Optional[int] = None) -> Any:
-    """Pass the program's output on as our own, so that the runner's log has it, and a copy to the supervisor."""
+    """Pass the program's output on as our own, for the runner's log, and copy it to the supervisor."""
     import threading  # Slow to import, and only needed in containers, or where descriptors are scarce.
 
     def copy() -> None:
@@ -154,7 +154,7 @@ def _write(targets: List[int], data: bytes) -> None:
 
 
 def exit_like(status: int) -> None:
-    """End as the program ended, by the same signal or exit code."""
+    """End as the program ended, with the same signal or exit code."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -165,7 +165,7 @@ def exit_like(status: int) -> None:
 
 
 def connected(argv: List[str], may_fail: bool) -> socket.socket:
-    """Connect to the supervisor; in a container that does not reach it, run the program without being counted."""
+    """Connect to the supervisor; in a container that cannot reach it, run the program uncounted."""
     supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The path may be too long for a socket's name; a descriptor's never is.
     run_dir = os.open(os.environ["MADCTL_RUN_DIR"], os.O_RDONLY | os.O_DIRECTORY)
@@ -228,7 +228,7 @@ def main() -> None:
     status = os.waitpid(pid, 0)[1]
     for thread in kept:
         thread.join(LAST_SECONDS)
-    with contextlib.suppress(OSError):  # The supervisor is gone; the runner still gets the status from ours.
+    with contextlib.suppress(OSError):  # The supervisor is gone; the runner still gets the status from this process.
         supervisor.sendall(json.dumps(ended(status)).encode() + b"\n")
     exit_like(status)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Start the runner of one node and collect its output: torchrun, mpirun, a command, or daemons of MPI.
+Start the runner of one node and collect its output: torchrun, mpirun, a command, or MPI daemons.
 
 Delivered beside the supervisor; private to the collection.
 """
@@ -27,7 +27,7 @@ SIGNALLED = 128
 
 
 class Runners:
-    """What this node runs for the job, by process id; ``status`` is the first failure of those that ended, or 0."""
+    """What this node runs for the job, by process id; ``status`` is that of the first one that failed, or 0."""
 
     def __init__(self, spec: Spec, lock: Optional[int], feed: Feed, files: Tuple[int, int]) -> None:
         """
@@ -52,7 +52,7 @@ class Runners:
         return pid in self._running
 
     def pids(self) -> List[int]:
-        """Return the process ids of those that run."""
+        """Return the process ids of those that are running."""
         return list(self._running)
 
     def start(self, argv: Sequence[str]) -> bool:
@@ -67,7 +67,7 @@ class Runners:
                 cwd=spec["cwd"],
                 env=environment(spec),
                 start_new_session=True,
-                # If this supervisor is killed, the node stays in use as long as the runner lives.
+                # If this supervisor is killed, the node remains in use as long as the runner lives.
                 pass_fds=[self._lock] if self._lock is not None else [],
                 preexec_fn=lambda: job_setup.become_job(spec, self._files),
             )
@@ -93,14 +93,14 @@ class Runners:
             except ProcessLookupError:
                 pass  # It has moved to another group, or is a zombie; the sweep finds what is left.
             except OSError:
-                allowed = False  # It became another user, as sudo does.
+                allowed = False  # It has become another user, as sudo does.
         return allowed
 
     def ended(self, pid: int) -> int:
         """Collect a runner that ended, and return its status."""
         status = self._running.pop(pid).wait()
         if self._spec["mpi"] and SIGNALLED < status < SIGNALLED + signal.NSIG:
-            status = SIGNALLED - status  # A shell reports like this that its child was ended by a signal.
+            status = SIGNALLED - status  # This is how a shell reports that a signal ended its child.
         self.status = self.status or status
         if not self._running:
             self.sampler.end()
@@ -109,9 +109,9 @@ class Runners:
 
     def clean(self) -> bool:
         """
-        Start the program that comes last, if any, once, and return whether this call started it.
+        Start the program that runs last, if any, once, and return whether this call started it.
 
-        It does not carry the mark of the processes that are ended.
+        It does not carry the mark of the processes to end.
         """
         if not self._spec["after"] or self.cleaner:
             return False
@@ -125,7 +125,7 @@ class Runners:
         return True
 
     def cleaned(self, pid: int, status: int) -> None:
-        """Record how that program ended, if this process was it, and the end of what sampled."""
+        """Record how that program ended, if this process was it, and the end of the sampler."""
         self.sampler.ended(pid)
         if pid == self.cleaner:
             self._cleaned, self.is_cleaning = status == 0, False
@@ -137,10 +137,10 @@ class Runners:
 
 def environment(spec: Spec) -> Dict[str, str]:
     """
-    Return the variables of what is started.
+    Return the variables of the processes to start.
 
-    mpirun and its daemons see none of a scheduler, and ``rank_wrapper`` gives these back to ranks. A script that calls
-    mpirun sees them: the plan also says whom mpirun must not ask.
+    mpirun and its daemons see no variables of a scheduler, and ``rank_wrapper`` restores them for ranks. A script that
+    calls mpirun sees them: the plan also says which scheduler mpirun must not query.
     """
     if not spec["mpi"] or spec["mpi"]["many"]:
         return spec["env"]

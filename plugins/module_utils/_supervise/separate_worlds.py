@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find ranks whose program is a launcher that made a separate world, which nothing else shows: they all succeed.
+Find ranks whose program is a launcher that created a separate world, which goes unnoticed otherwise: they all succeed.
 
-The proof is a process that a launcher started below the rank, with another rank or another size of the world in its
-environment. The search reads only /proc, and becomes rarer with time: an inner world lives at least as long as it
-took to start. Delivered beside the supervisor; private to the collection.
+The proof is a process that a launcher started below the rank, with a different rank or size of the world in its
+environment. The search reads only /proc, and becomes rarer with time: an inner world lives at least as long as it took
+to start. Delivered beside the supervisor; private to the collection.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Worlds:
 
     def joined(self, relay: Any, count: int) -> None:
         """
-        Note that a rank has joined, and search from now on.
+        Record that a rank has joined, and search from now on.
 
-        A job that may call mpirun several times makes worlds on purpose.
+        A job that may call mpirun several times creates worlds on purpose.
         """
         if relay:
             relay.joined(count)
@@ -41,7 +41,7 @@ class Worlds:
             self.at = self._begun + FIRST_SECONDS
 
     def look(self, now: float, ranks: Dict[int, Dict[str, Any]]) -> None:
-        """Search below every rank that joined, if it is time, and tell what is new."""
+        """Search below every rank that joined, if it is time, and report new findings."""
         if self.at is None or now < self.at:
             return
         self.at = now + max(FIRST_SECONDS, (now - self._begun) * GROWTH)
@@ -67,7 +67,7 @@ def inner(pid: int, own: Tuple[int, Optional[int]], children: Dict[int, List[int
         children: By process, as ``processes.by_parent`` returns them.
 
     Returns:
-        ``launcher``, its name, and ``size`` of the world that it made; None without such a world.
+        ``launcher``, its name, and ``size`` of the world that it created; None without such a world.
     """
     waiting: List[Tuple[int, Optional[str]]] = [(pid, None)]
     while waiting:

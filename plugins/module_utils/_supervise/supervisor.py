@@ -4,7 +4,7 @@ Own one run on one node: wait for go, start the runner, keep its output, leave n
 
 Started as ``madctl_node.py supervisor RUN_DIR`` in its own systemd service or session. After go it does not depend on
 a connection: output goes to files first, and a follower gets it from there. Under mpirun, the first node's runner is
-mpirun, and every other node's is the daemon that mpirun asks for. Private to the collection.
+mpirun, and every other node's is the daemon that mpirun requests. Private to the collection.
 
     armed ──go──► running ──runner ends──► sweeping ──nothing left──► done
       │              └──stop──► stopping ──────┘
@@ -111,7 +111,7 @@ class Supervisor:
 
     def obey(self, orders: bytes) -> None:
         """Obey orders; a stop wins over a start when both arrive at once."""
-        self.reap()  # Whatever ended before this order has failed by itself.
+        self.reap()  # Anything that ended before this order has failed by itself.
         if KILL in orders:
             self.kill()
         elif STOP in orders:
@@ -128,14 +128,14 @@ class Supervisor:
         if self.state == "armed":
             self.finish(run_directory.DISARMED)
         else:
-            self.end(1)  # No other follower can bring a request for a daemon.
+            self.end(1)  # No other follower can deliver a request for a daemon.
 
     def _leave_armed(self) -> None:
-        """Have the janitors, which may hang, remove the proof's files, which are no longer read."""
+        """Make the janitors, which may hang, remove the proof's files, which are no longer read."""
         processes.send(self.spec["proof_janitors"], signal.SIGTERM)
 
     def go(self) -> None:
-        """Start the runner, or wait for mpirun to ask for its daemon."""
+        """Start the runner, or wait for mpirun to request its daemon."""
         self._leave_armed()
         self.state, self.deadline = "running", None
         now, self.ranks.oom_kills = time.monotonic(), processes.oom_kills()
@@ -148,11 +148,11 @@ class Supervisor:
 
     @property
     def awaits_daemons(self) -> bool:
-        """Whether this node's runner is what mpirun on another node asks for."""
+        """Whether this node's runner is what mpirun on another node requests."""
         return self.relay is not None and not self.relay.leads and not self.relay.hands
 
     def _start_daemon(self, message: Dict[str, Any]) -> None:
-        """Start the daemon that this run's mpirun asks for: once, unless mpirun may be called several times."""
+        """Start the daemon that this run's mpirun requests: once, unless mpirun may be called several times."""
         command = self.relay.opened(message) if self.relay and self.state == "running" else None
         if command is not None and self.relay.hands:
             self.relay.hand(command)
@@ -165,7 +165,7 @@ class Supervisor:
             self.finish(run_directory.START_FAILED)
 
     def dump(self) -> None:
-        """Write every rank's stack to a log, where py-spy is installed, then stop."""
+        """Write every rank's stack to a log, if py-spy is installed, then stop."""
         if self.state != "running":
             return
         is_dumping = self.ranks.dump(self.spec["py_spy"])
@@ -201,7 +201,7 @@ class Supervisor:
             self.deadline = time.monotonic() + final_sweep.KILL_SECONDS
 
     def end(self, status: int = 0) -> None:
-        """Stop waiting for daemons, and tell scripts a status: mpirun has ended, or its requests cannot arrive."""
+        """Stop waiting for daemons, and give scripts a status: mpirun has ended, or its requests cannot arrive."""
         if self.relay and self.relay.hands and not self.relay.leads:
             self.relay.release(status)
         if self.awaits_daemons and self.state == "running":
@@ -210,7 +210,7 @@ class Supervisor:
                 self._all_ended()
 
     def late(self) -> None:
-        """End a run of MPI whose ranks did not join in time; the follower finds the cause."""
+        """End an MPI run whose ranks did not join in time; the follower finds the cause."""
         self.relay.join_by = None
         if self.state == "running" and self._are_ranks_missing():
             joined = len(self.ranks.joined)
@@ -219,14 +219,14 @@ class Supervisor:
             self.kill()
 
     def _are_ranks_missing(self) -> bool:
-        """Return whether ranks of mpirun are missing here, and note what holds up their daemon."""
+        """Return whether ranks of mpirun are missing on this node, and record what delays their daemon."""
         relay, count = self.relay, len(self.ranks.joined)
         return bool(relay and relay.look(count, relay.daemon_processes(bool(self.runners))))
 
     # -- the runner and its ranks ---------------------------------------------------------------
 
     def _failed(self) -> None:
-        """Tell the other nodes over shared storage, in case there is no follower."""
+        """Notify the other nodes over shared storage, in case there is no follower."""
         if self.beacon and self.state == "running" and self.look_at is not None:
             self.look_at = None
             self.beacon.tell()
@@ -236,7 +236,7 @@ class Supervisor:
         self._collect()
         if self.state != "sweeping" or not self.sweep.strike(self._collect) or self.feed.pipes or self.runners:
             return
-        if self.runners.clean():  # The last program.
+        if self.runners.clean():  # The program that runs last.
             self.deadline = time.monotonic() + CLEAN_SECONDS
         if not self.runners.is_cleaning:
             self.finish(run_directory.EXITED)
@@ -258,7 +258,7 @@ class Supervisor:
         if self.state in ("running", "stopping"):
             if status:
                 self._failed()
-                # A daemon that must stop is not signalled yet: its death may be the cause, told by another node first.
+                # A daemon that must stop is not signalled yet: its death may be the cause that another node reports.
                 if self.state == "running" or (self.awaits_daemons and status < 0):
                     # This event has the time of the end; the exit record comes after the sweep.
                     self.feed.emit(event=events.RUNNER_EXIT, time=time.time(), **how(status))
@@ -270,7 +270,7 @@ class Supervisor:
         self.deadline = time.monotonic() + SWEEP_TERM_SECONDS
 
     def finish(self, outcome: str) -> None:
-        """Write the record and release everything: the run is over here."""
+        """Write the record and release everything: the run is over on this node."""
         if self.state == "armed":
             self._leave_armed()
         record = final_sweep.conclude(self, outcome)

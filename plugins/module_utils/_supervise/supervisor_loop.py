@@ -18,12 +18,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._node import smal
 from ansible_collections.madctl.multinode.plugins.module_utils._node.failure_flag import LOOK_SECONDS
 from ansible_collections.madctl.multinode.plugins.module_utils._supervise import final_sweep, node_claim, passed_signals
 
-# After this many errors of our own within that time the loop is no longer trusted.
+# After this many internal errors within that time, the loop is no longer trusted.
 BREAKS, BREAK_SECONDS = 20, 12.0
 PAUSE_SECONDS = 0.05
-# In a scheduler's job the loop looks this often whether it was suspended meanwhile: it wakes up that much later.
+# In a scheduler's job, the loop checks this often whether it was suspended: then it wakes up that much later.
 LOOK_AGAIN_SECONDS, STOPPED_SECONDS = 5.0, 5.0
-# Processes outside our tree report nothing when they die, so a sweep looks again.
+# Processes outside our tree report nothing when they die, so a sweep checks again.
 SWEEP_INTERVAL_SECONDS = 0.1
 
 
@@ -36,7 +36,7 @@ def run(supervisor: Any) -> None:
         try:
             _turn(supervisor)
         except Exception as error:  # noqa: BLE001  the job must not outlive us
-            # A lack of descriptors on the whole machine passes; an error that repeats at once does not.
+            # A lack of descriptors on the whole machine passes; an error that repeats immediately does not.
             now = time.monotonic()
             errors = [at for at in errors if now - at < BREAK_SECONDS] + [now]
             time.sleep(PAUSE_SECONDS * (len(errors) - 1))
@@ -66,7 +66,7 @@ def _turn(supervisor: Any) -> None:
 
 
 def _catch_up(supervisor: Any) -> None:
-    """Have the time not count for which this was suspended while it was awake."""
+    """Exclude the time for which this process was suspended while it was awake."""
     now = time.monotonic()
     if supervisor.spec["in_step"] and now - supervisor.awake_at > STOPPED_SECONDS:
         _postpone(supervisor, now - supervisor.awake_at)
@@ -85,7 +85,7 @@ def _patience(supervisor: Any) -> Optional[float]:
 
 
 def _postpone(supervisor: Any, seconds: float) -> None:
-    """Move everything that is due later by the time for which this process was stopped, and the job with it."""
+    """Postpone all deadlines by the time for which this process, and the job with it, was stopped."""
     for owner, name in (
         (supervisor, "deadline"),
         (supervisor, "timeout"),
@@ -114,14 +114,14 @@ def _watch_clock(supervisor: Any) -> None:
 
 
 def _mute(supervisor: Any, key: selectors.SelectorKey) -> None:
-    """Stop listening to what caused an error, or it would again, forever; signals and orders stay."""
+    """Stop listening to what caused an error, or it would repeat forever; signals and orders stay."""
     if key.fileobj not in (supervisor.wake, supervisor.feed.follower) and key.fd in supervisor.selector.get_map():
         supervisor.selector.unregister(key.fileobj)
         supervisor.feed.pipes.discard(key.fd)
 
 
 def _broke(supervisor: Any, error: Exception, is_trusted: bool) -> None:
-    """End the job after an error of our own, and keep the reason."""
+    """End the job after an internal error, and keep the reason."""
     supervisor.trouble = supervisor.trouble or "%s: %s" % (type(error).__name__, error)
     node_claim.explain(error)
     try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read the code that a launch sends to its nodes: what is in it, where the job begins in it, and what is told of it.
+Read the code that a launch sends to its nodes: its content, where the job begins in it, and its description.
 
 Private to the collection.
 """
@@ -20,7 +20,7 @@ _NAMED = 3
 
 
 class Code(NamedTuple):
-    """The code of a launch: what is sent, where the job begins in it, and what is told of it."""
+    """The code of a launch: what is sent, where the job begins in it, and its description."""
 
     tree: reading.Tree
     chdir: str
@@ -32,17 +32,17 @@ class Code(NamedTuple):
         return {**given, "chdir": self.chdir or None, "chdir_required": True}
 
     def arguments(self, given: Mapping[str, Any]) -> Dict[str, Any]:
-        """Return the arguments of a launch that has this code."""
+        """Return the arguments of a launch that sends this code."""
         return {**self.placed(given), "code": self.about}
 
     @property
     def told(self) -> Tuple[Dict[str, Any], bytes, List[codes.Problem]]:
-        """What is told of it, its difference to its commit, and what does not arrive."""
+        """Its description, its difference to its commit, and what will be missing on nodes."""
         return self.about, self.diff, self.warnings
 
     @property
     def warnings(self) -> List[codes.Problem]:
-        """What does not arrive."""
+        """What will be missing on nodes."""
         left = self.tree.left_out
         if not left:
             return []
@@ -52,13 +52,13 @@ class Code(NamedTuple):
 
 def read(given: Mapping[str, Any]) -> Optional[Code]:
     """
-    Read the code of a launch; None where there is none to send.
+    Read the code of a launch; None if there is none to send.
 
     Args:
         given: The arguments of the launch.
 
     Raises:
-        Refused: If it is not sent, or the job does not begin in it.
+        Refused: If it cannot be sent, or the job does not begin in it.
     """
     if not given.get("sync"):
         return None
@@ -90,7 +90,7 @@ def _chdir(given: Optional[str]) -> str:
 
 
 def _require(tree: reading.Tree, chdir: str, given: Mapping[str, Any]) -> None:
-    """Refuse work that begins with what is not sent; what is not in the directory may be on nodes."""
+    """Refuse work that begins with a file that is not sent; files that are not in the directory may be on nodes."""
     place = plain(os.fsdecode(tree.root))
     if chdir and not tree.has(chdir):
         raise Refused(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find out which commit a directory of code is at, and what is different there. Private to the collection."""
+"""Find which commit a directory of code is at, and its changes since then. Private to the collection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CUT = b"\n(longer than %d bytes: the rest was left out)\n" % DIFF_BYTES
 
 @dataclass(frozen=True)
 class Commit:
-    """The commit and the branch of a work tree, None where there is none yet, and the difference to the commit."""
+    """The commit and the branch of a work tree, None if there is none yet, and the difference to the commit."""
 
     commit: Optional[str]
     branch: Optional[str]
@@ -28,12 +28,12 @@ class Commit:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether anything is different from the commit."""
+        """Whether there are changes since the commit."""
         return bool(self.diff)
 
 
 def of(directory: bytes) -> Optional[Commit]:
-    """Return the commit of a directory; None where it is not in a work tree of git, or git cannot tell."""
+    """Return the commit of a directory; None if it is not in a git work tree, or git cannot tell."""
     try:
         if not git.is_tree(directory):
             return None
@@ -59,14 +59,14 @@ def _branch(directory: bytes) -> Optional[str]:
 
 
 def _diff(directory: bytes) -> bytes:
-    """Return the difference of files below a directory, new ones too, to the commit."""
-    # New files are part of a difference only if an index has them; the user's own stays as it is.
+    """Return the difference of files below a directory, including new ones, to the commit."""
+    # New files are part of a difference only if an index has them; the user's own index stays unchanged.
     index = git.output(directory, "rev-parse", "--git-path", "index").strip()
     with tempfile.TemporaryDirectory(prefix="madctl-index-") as place:
         own = os.path.join(place, "index")
         source = os.path.join(directory, index)
         if os.path.exists(source):
-            # With its time: to git, a file of the same size that is not newer than the index may have changed.
+            # With its time: git assumes that a file of the same size that is not newer than the index may have changed.
             shutil.copy2(os.fsdecode(source), own)
         more = {"GIT_INDEX_FILE": own, "GIT_OPTIONAL_LOCKS": "1"}
         off = filters.turned_off(directory)

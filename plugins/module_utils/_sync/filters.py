@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep git from running the filters of a repository, which it would when it compares files.
+Keep git from running the filters of a repository, which it would do when it compares files.
 
-Those of the user's own configuration, such as the one of Git LFS, stay. Private to the collection.
+Those of the user's own configuration, such as that of Git LFS, stay. Private to the collection.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DEPTH, _MOST_BYTES = 16, 1 << 28
 
 def turned_off(directory: bytes) -> List[str]:
     """
-    Return the options of git by which no filter runs that a repository or a submodule of it names.
+    Return the options of git that turn off all filters named by a repository or its submodules.
 
     Raises:
-        GitError: If that cannot be said.
+        GitError: If they cannot be determined.
     """
     names: Set[str] = set()
     for count, place in enumerate(_repositories(directory), 1):
@@ -48,7 +48,7 @@ def _named(directory: bytes) -> Iterator[str]:
         except git.GitError:
             if scope == "--local":
                 raise
-            continue  # No work tree has a configuration of its own.
+            continue  # No work tree has its own configuration.
         for key in found.decode("utf-8", "surrogateescape").split("\0"):
             match = _NAME.fullmatch(key)
             if match:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask git about a directory, without anything that its configuration would have executed. Private to the collection."""
+"""Query git about a directory, without anything that its configuration would have executed. Private."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import tempfile
 import threading
 from typing import IO, Dict, List, Mapping, Optional, Sequence
 
-# A repository may be a stranger's: git asks a program which files have changed, if its configuration names one.
+# The repository may be untrusted: git asks a program which files have changed, if its configuration names one.
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
 _SECONDS = 120.0
 
 
 class GitError(Exception):
-    """Git did not do what it was asked for; the text is its own."""
+    """Git failed; the text is its own."""
 
 
 def is_there() -> bool:
-    """Return whether git is installed here."""
+    """Return whether git is installed on this machine."""
     return shutil.which("git") is not None
 
 
 def is_tree(directory: bytes) -> bool:
     """
-    Return whether a directory belongs to a work tree of git.
+    Return whether a directory belongs to a git work tree.
 
     Raises:
         GitError: If there is a repository that git refuses to read.
@@ -50,12 +50,12 @@ def output(
     good: Sequence[int] = (0,),
 ) -> bytes:
     """
-    Return what git prints, at most so many bytes.
+    Return what git prints, up to a maximum of bytes.
 
     Args:
         more: Variables of its environment.
         given: Its standard input.
-        good: Exit codes that are none of a failure.
+        good: Exit codes that do not mean a failure.
 
     Raises:
         GitError: If it fails, or does not end.
@@ -99,8 +99,8 @@ def _output(
 
 
 def _environment() -> Dict[str, str]:
-    """Return our environment without what would lead git to another repository, and in plain words."""
+    """Return our environment without variables that would lead git to another repository, and with plain messages."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # What a partial clone lacks is not fetched: the repository says by which program that would be done.
+    # What a partial clone lacks is not fetched: the repository names the program that would do that.
     alone = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
     return {**own, **alone, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Which files are not sent: patterns of ``.gitignore`` and ``.madctlignore``, each for its directory and what is below.
+Determine which files are not sent: by ``.gitignore`` and ``.madctlignore``, each for its directory and all below it.
 
-``pathspec`` knows what git's patterns mean; it is imported here alone, and only where there is such a file. Private to
+``pathspec`` interprets git's patterns; only this file imports it, and only if there is such an ignore file. Private to
 the collection.
 """
 
@@ -21,14 +21,14 @@ _MOST_BYTES = 1 << 20
 
 
 class Ignoring:
-    """What the ignore files of one directory leave out; they are read as far as a question needs them."""
+    """What the ignore files of one directory leave out; they are read only as far as needed."""
 
     def __init__(self, root: bytes, names: Sequence[str]) -> None:
         """
         Prepare.
 
         Args:
-            names: Of ignore files; patterns of the later ones win in the same directory.
+            names: Names of ignore files; patterns of the later ones win in the same directory.
         """
         self._root, self._names = root, names
         self._specs: Dict[bytes, Any] = {}
@@ -52,7 +52,7 @@ class Ignoring:
         return found
 
     def _decide(self, path: bytes) -> bool:
-        """Return what the patterns nearest to a path say; those of an upper directory count where they say nothing."""
+        """Return what the patterns nearest to a path decide; if nothing, those of an upper directory count."""
         parts = path.rstrip(b"/").split(b"/")
         for depth in range(len(parts) - 1, -1, -1):
             spec = self._spec(b"/".join(parts[:depth]))
@@ -73,7 +73,7 @@ class Ignoring:
     def _lines(self, directory: bytes, name: str) -> Sequence[str]:
         path = os.path.join(self._root, directory, name.encode())
         try:
-            # A fifo would never end, and git follows no link here either.
+            # Reading a fifo would never end, and git does not follow links here either.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as stream:
                 data = stream.read(_MOST_BYTES + 1)

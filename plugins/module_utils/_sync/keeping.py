@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep a tree of code in the directory of a job, on storage that its nodes see, for them to copy from there.
+Keep a tree of code in the directory of a job, on storage that its nodes see, for them to copy.
 
-It is laid out as on nodes, but nothing in it is shared with other runs, and it goes with the run. Private to the
+It is laid out as on nodes, but it is not shared with other runs, and is removed with the run. Private to the
 collection.
 """
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-List what of a directory is sent: what git would commit, new files and submodules too, or what no pattern leaves out.
+List the files of a directory to send: what git would commit, including new files and submodules, or what no pattern
+leaves out.
 
-Directories are listed as well, so that empty ones arrive. Private to the collection.
+Directories are listed, too, so that empty ones arrive. Private to the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _EXCLUDE = ("--exclude-standard", "-z")
 
 @dataclass
 class Listing:
-    """What was found below a directory, by path: the status of each entry, and what cannot be sent."""
+    """The entries below a directory, by path: the status of each, and what cannot be sent."""
 
     found: Dict[bytes, os.stat_result] = field(default_factory=dict)
     left_out: List[str] = field(default_factory=list)
@@ -52,13 +53,13 @@ class _Lister:
         self._own = Ignoring(root, [OURS])
 
     def directory(self, prefix: bytes) -> None:
-        """List a directory that is a work tree of its own, or none, with a slash at the end of its path below root."""
+        """List a directory that is a work tree of its own, or none; its path below root ends with a slash."""
         place = os.path.join(self._root, prefix)
         try:
             if git.is_tree(place) and not _is_ignored(place):
                 self._tree(prefix, place)
             else:
-                # Where git is missing, its repository is no part of the code either.
+                # Without git, its repository is not part of the code either.
                 self._walk(prefix, Ignoring(self._root, _NAMES), set())
         except git.GitError as error:
             remedy = "for another owner's repository: git config --global --add safe.directory PATH"
@@ -78,11 +79,11 @@ class _Lister:
         self._walk(prefix, self._own, {prefix + name for name in ignored}, only_directories=True)
 
     def _take(self, path: bytes) -> None:
-        """Take what git names: a file, or a directory that is a repository of its own."""
+        """Take what git names: a file, or a directory that is a separate repository."""
         try:
             status = os.lstat(os.path.join(self._root, path))
         except (FileNotFoundError, NotADirectoryError):
-            return  # It is deleted, and not committed yet.
+            return  # It is deleted, and the deletion not committed yet.
         self._add(path, status)
         if stat.S_ISDIR(status.st_mode) and self._is_tree(path):
             self.directory(path + b"/")
@@ -163,7 +164,7 @@ class _Lister:
 
 
 def _ignored(place: bytes, names: List[bytes]) -> List[bytes]:
-    """Return the directories that are ignored themselves: git lists also those with nothing but ignored files."""
+    """Return the directories that are ignored themselves: git also lists those with nothing but ignored files."""
     directories = [name for name in names if name.endswith(b"/")]
     return _names(place, "check-ignore", "-z", "--stdin", given=b"\0".join(directories)) if directories else []
 
@@ -177,7 +178,7 @@ def _names(place: bytes, *words: str, given: bytes = b"") -> List[bytes]:
 
 
 def _is_ignored(place: bytes) -> bool:
-    """Return whether the repository around a directory ignores it, so that git lists nothing of it."""
+    """Return whether the repository around a directory ignores it, so that git lists nothing in it."""
     try:
         return bool(git.output(place, "check-ignore", ".", good=(0, 1)))
     except git.GitError:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read the files that nodes lack, once for all nodes that lack the same, as the pieces that ``receiving`` takes.
+Read the files that nodes lack, once for all nodes that lack the same, as the pieces that ``receiving`` expects.
 
 Private to the collection.
 """
@@ -18,18 +18,18 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync import read
 _READ = 1 << 18
 # How many pieces a reader may be ahead of the slowest: 32 MiB.
 _AHEAD = 128
-# A beginning that hardly becomes shorter says that the rest would not either.
+# If its beginning hardly compresses, the rest is not expected to either.
 _TRIED, _WORTH = 1 << 14, 0.9
 
 
 def manifest_of(tree: reading.Tree) -> bytes:
-    """Write a tree's manifest as ``receiving`` takes it."""
+    """Serialise a tree's manifest as ``receiving`` expects it."""
     return b"%08x%s" % (len(tree.data), tree.data)
 
 
 def stream(tree: reading.Tree) -> bytes:
     """
-    Write everything that ``storing`` takes on a node that has no file of a tree yet.
+    Write everything that ``storing`` needs on a node that has no file of a tree yet.
 
     Raises:
         Refused: If a file has changed.
@@ -45,7 +45,7 @@ class Source:
     """
     The pieces of some files of a tree, for several readers.
 
-    A piece is forgotten when all have taken it. So that memory has a bound, nobody gets far ahead of the slowest.
+    A piece is dropped once all readers have taken it. To limit memory, no reader gets far ahead of the slowest.
     """
 
     def __init__(self, tree: reading.Tree, numbers: Sequence[int]) -> None:
@@ -73,7 +73,7 @@ class Source:
 
     def next_for(self, reader: Any) -> Optional[bytes]:
         """
-        Return a reader's next piece, None where it has to wait for others, or has all.
+        Return a reader's next piece, None if it has to wait for others, or has all.
 
         Raises:
             Refused: If a file has changed.
@@ -116,10 +116,10 @@ def _joined(tree: reading.Tree, numbers: Sequence[int]) -> Iterator[bytes]:
 
 def content(tree: reading.Tree, number: int) -> Iterator[bytes]:
     """
-    Read a file that must be as it was when it was hashed.
+    Read a file that must be unchanged since it was hashed.
 
     Raises:
-        Refused: If it is not.
+        Refused: If it has changed.
     """
     entry, known = tree.entries[number], tree.looks[number]
     digest, left = hashlib.sha256(), entry.size
@@ -140,7 +140,7 @@ def content(tree: reading.Tree, number: int) -> Iterator[bytes]:
 
 
 def _packed(content: bytes) -> bytes:
-    """Return a piece as it is sent, compressed where that pays."""
+    """Return a piece in the form in which it is sent, compressed if that pays."""
     kind, data = receiving.RAW, content
     if len(zlib.compress(content[:_TRIED], 1)) < _WORTH * len(content[:_TRIED]):
         packed = zlib.compress(content, 1)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Read a directory of this machine as a tree of code: what is in it, with the hash of every file.
+Read a directory of this machine as a tree of code: its entries, with the hash of every file.
 
 Private to the collection.
 """
@@ -24,14 +24,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync.ignoring im
 
 _PIECE = 1 << 20
 _NAMED, _WORTH_NAMING = 5, 1000**2  # of the largest, bytes
-# One thing in a directory that is nearly all of it is named instead.
+# If one entry makes up almost all of a directory, it is named instead.
 _NEARLY_ALL = 0.8
 _KERNEL = ("/dev", "/proc", "/sys")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A directory as it was read: ``data`` is its manifest; ``looks`` what its files looked like, by number."""
+    """A directory as it was read: ``data`` is its manifest; ``looks`` the status of its files, by number."""
 
     root: bytes
     entries: List[Entry]
@@ -50,9 +50,9 @@ class Tree:
         return sum(entry.size for entry in self.entries)
 
     def has(self, path: str) -> bool:
-        """Return whether a path, with ``.`` and ``..`` in it or not, is that of a file, a directory or a link here."""
+        """Return whether a path, with or without ``.`` and ``..``, is a file, a directory or a link in the tree."""
         wanted = os.path.normpath(os.fsencode(path))
-        # What a link leads to is not known here.
+        # The target of a link is unknown here.
         found = {entry.path: entry.kind for entry in self.entries}
         parts = wanted.split(b"/")
         heads = (b"/".join(parts[:end]) for end in range(1, len(parts)))
@@ -64,7 +64,7 @@ def read(directory: str) -> Tree:
     Read a directory.
 
     Raises:
-        Refused: If it is not one whose content is sent, is too large, or changes meanwhile.
+        Refused: If its content must not be sent, is too large, or changes in the meantime.
     """
     root = _root(directory)
     found = listing.listed(root)
@@ -85,7 +85,7 @@ def read(directory: str) -> Tree:
 
 
 def _root(directory: str) -> bytes:
-    """Return the path of a directory without links, unless it is one that nobody means."""
+    """Return the path of a directory without links, unless it cannot be intended."""
     path = os.path.realpath(directory)
     if not os.path.isdir(path):
         what = "is not a directory" if os.path.lexists(directory) else "does not exist"
@@ -98,7 +98,7 @@ def _root(directory: str) -> bytes:
 
 
 def _reason(path: str) -> str:
-    """Return why a directory is none of code; empty if it may be."""
+    """Return why a directory is not one of code; empty if it may be."""
     if path == "/":
         return "it is the whole file system"
     if any(path == place or path.startswith(place + "/") for place in _KERNEL):
@@ -115,7 +115,7 @@ def _homes() -> Set[str]:
     found = {os.path.expanduser("~")}
     with contextlib.suppress(OSError):
         found |= {entry.pw_dir for entry in pwd.getpwall() if entry.pw_uid >= 1000 or entry.pw_uid in (0, os.geteuid())}
-    # Accounts without a home have one that says so.
+    # Accounts without a home have one whose name shows that.
     real = {os.path.realpath(path) for path in found if path.startswith("/")}
     return {path for path in real if path != "/" and os.path.isdir(path)}
 
@@ -137,7 +137,10 @@ def _megabytes(size: int) -> str:
 
 
 def largest(files: Dict[bytes, int]) -> List[Tuple[bytes, int]]:
-    """Return the largest files and directories, none within another; a directory that is mostly one thing is that."""
+    """
+    Return the largest files and directories, none within another; a directory that is mostly one entry is replaced by
+    it.
+    """
     below: Dict[bytes, Dict[bytes, int]] = {}
     for path, size in files.items():
         parts = path.split(b"/")
@@ -180,13 +183,13 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Tuple[Entry, Tup
 
 
 def look(status: os.stat_result) -> Tuple[int, ...]:
-    """Return what changes whenever a file does."""
+    """Return the status that changes whenever a file does."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def opened(root: bytes, path: bytes, known: Tuple[int, ...]) -> int:
     """
-    Open a file that must be as it was.
+    Open a file that must be unchanged.
 
     Raises:
         Refused: If it has changed, or is gone.
@@ -206,10 +209,10 @@ def opened(root: bytes, path: bytes, known: Tuple[int, ...]) -> int:
 
 def require_same(root: bytes, path: bytes, descriptor: int, known: Tuple[int, ...]) -> None:
     """
-    Hold that an open file is as it was.
+    Verify that an open file is unchanged.
 
     Raises:
-        Refused: If it is not.
+        Refused: If it has changed.
     """
     if look(os.fstat(descriptor)) != known:
         raise changed(root, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take what ``packing`` sends, on the standard input of a call. Private to the collection."""
+"""Receive what ``packing`` sends, on the standard input of a call. Private to the collection."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Tell = Callable[[Dict[str, Any]], None]
 
 
 def mode(entry: Entry) -> int:
-    """Return the permissions of a file that is kept: nobody changes it."""
+    """Return the permissions of a kept file: it is never changed."""
     return 0o555 if entry.mode & 0o111 else 0o444
 
 
 def taken(count: int) -> bytes:
     """
-    Return the next bytes of what is sent.
+    Return the next bytes of the input.
 
     Raises:
-        EOFError: If it ends before.
+        EOFError: If it ends earlier.
     """
     data = bytearray()
     while len(data) < count:
@@ -39,7 +39,7 @@ def taken(count: int) -> bytes:
 
 
 def size(most: int) -> int:
-    """Return the size of the next part of it."""
+    """Return the size of the next part of the input."""
     found = int(taken(8), 16)
     if found > most:
         raise OSError("a part is too long: %d bytes" % found)
@@ -59,10 +59,10 @@ def _piece() -> bytes:
 
 def receive(files: bytes, wanted: List[Entry], tell: Tell) -> None:
     """
-    Write the files that are sent, and compare each with the manifest.
+    Write the files that are received, and compare each with the manifest.
 
     Raises:
-        OSError: If one is not the right one, or cannot be written.
+        OSError: If one does not match the manifest, or cannot be written.
     """
     source = _Pieces(tell)
     for entry in wanted:
@@ -81,7 +81,7 @@ def receive(files: bytes, wanted: List[Entry], tell: Tell) -> None:
 
 
 class _Pieces:
-    """What is sent, in as many bytes as are wanted; a piece ends anywhere."""
+    """The input in portions of any wanted size; a piece may end anywhere."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell, self._rest, self._count = tell, memoryview(b""), 0

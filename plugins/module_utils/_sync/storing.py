@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep a tree of code on this node, by content: called by an agent, it asks for what is missing alone.
+Keep a tree of code on this node, by content: called by an agent, it requests only what is missing.
 
-What is asked, told and sent, in order; every number is eight hexadecimal digits:
+The protocol, in order; every number is eight hexadecimal digits:
 
     asked    the identity of the tree
     told     ``lacks``, unless it is here
     sent     the size of the manifest, and it
-    told     ``missing``: the files, as ranges of the manifest, that no tree here has
+    told     ``missing``: the files, as ranges of the manifest, that no local tree has
     sent     pieces of these files, one after the other: ``r`` or, compressed, ``z``, the size, and that much
     told     ``taken``: how many pieces were written so far
 
-A file needs no name, mode or size beside its bytes, as it would in an archive, because the manifest has them: so there
-is nothing in what is sent that could lead elsewhere. A tree is written under another name, compared with its manifest
-and then renamed. Private to the collection.
+A file needs no name, mode or size beside its bytes, as it would in an archive, because the manifest has them: so the
+data that is sent contains nothing that could lead elsewhere. A tree is written under another name, compared with its
+manifest and then renamed. Private to the collection.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.plain_tex
 from ansible_collections.madctl.multinode.plugins.module_utils._node import run_base, trees
 from ansible_collections.madctl.multinode.plugins.module_utils._sync import receiving
 
-# In how many other trees, the newest first, files are looked for.
+# How many other trees, the newest first, are searched for files.
 _OTHERS = 16
-# A directory without a lock this long after it was made was left by a process that died.
+# A directory without a lock this long after its creation was left by a process that died.
 _ABANDONED_SECONDS = 60.0
 _SPARE_BYTES = 1 << 24
 
 
 def store(request: Dict[str, Any], tell: receiving.Tell) -> Dict[str, Any]:
     """
-    Make sure that a tree is here.
+    Make sure that a tree is on this node.
 
     Args:
         request: ``tree``, its identity; ``run_dir``, the base directory of runs or None; ``only_look``, whether nothing
             may be written.
 
     Returns:
-        ``place``, the directory with the tree's files, or None where it may not be written.
+        ``place``, the directory with the tree's files, or None if it may not be written.
     """
     base, tree = request["run_dir"] or run_directory.base(os.geteuid()), str(request["tree"])
     if not manifest.TREE.fullmatch(tree):
@@ -56,7 +56,7 @@ def store(request: Dict[str, Any], tell: receiving.Tell) -> Dict[str, Any]:
     entries = trees.entries_of(kept) if os.path.isdir(kept) else None
     if entries is not None and trees.is_intact(kept, entries):
         if not request["only_look"]:
-            os.utime(kept)  # In use again, so gc must not take it for old.
+            os.utime(kept)  # It is in use again, so gc must not count it as old.
         return _answer(kept)
     if request["only_look"]:
         return {"place": None}
@@ -81,7 +81,7 @@ def _fetch(base: str, tree: str, tell: receiving.Tell) -> None:
     if manifest.identity(data) != tree:
         raise manifest.ManifestError("the manifest is that of another tree")
     entries = manifest.parsed(data)
-    # Nodes may share the directory, and their numbers of processes.
+    # Nodes may share the directory and have the same process ids.
     partial = os.path.join(room, "%s%s-%s" % (run_directory.GONE, os.urandom(8).hex(), tree[:16]))
     with _held(partial):
         _write(os.path.join(partial, run_directory.MANIFEST), data)
@@ -96,7 +96,7 @@ def _held(partial: str) -> Iterator[None]:
     os.mkdir(partial, 0o700)
     descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # Some network file systems lock no directories: gc removes it there.
+        with contextlib.suppress(OSError):  # Some network file systems do not lock directories: gc removes it on those.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -105,7 +105,7 @@ def _held(partial: str) -> Iterator[None]:
 
 
 def _sweep(room: str) -> None:
-    """Remove what storing left that was killed: nobody has its lock."""
+    """Remove the remains of storing processes that were killed: directories whose lock is free."""
     for name in os.listdir(room):
         path = os.path.join(room, name)
         if not name.startswith(run_directory.GONE):
@@ -121,7 +121,7 @@ def _sweep(room: str) -> None:
 
 
 def _put(partial: str, kept: str) -> None:
-    """Rename a tree to its name; another run may have been faster, and a damaged one may be there."""
+    """Rename a tree to its name; another run may have been faster, or a damaged tree may be in its place."""
     for _ in range(2):
         try:
             os.rename(partial, kept)
@@ -138,7 +138,7 @@ def _put(partial: str, kept: str) -> None:
 
 
 def _build(room: str, partial: str, entries: List[Entry], tell: receiving.Tell) -> None:
-    """Write all files of a tree: those that are here already, then those that are sent."""
+    """Write all files of a tree: those that are on this node already, then those that are sent."""
     files = os.fsencode(os.path.join(partial, run_directory.FILES))
     os.mkdir(files, 0o700)
     for entry in entries:
@@ -169,7 +169,7 @@ def _build(room: str, partial: str, entries: List[Entry], tell: receiving.Tell) 
 
 
 def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int]) -> Iterator[int]:
-    """Take files from other trees, compare them, and yield their numbers."""
+    """Take files from other trees, verify them, and yield their numbers."""
     left = dict(wanted)
     for kept in _others(room):
         if not left:
@@ -186,7 +186,7 @@ def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int
                 if trees.digest(target) != entry.content:
                     raise OSError("%s was changed" % kept)
             except OSError:
-                # Whatever is wrong with it there, it is sent.
+                # If there is anything wrong with the local file, the file is sent.
                 with contextlib.suppress(OSError):
                     os.unlink(target)
                 continue
@@ -195,7 +195,7 @@ def _reused(room: str, files: bytes, entries: List[Entry], wanted: Dict[str, int
 
 
 def _take(source: bytes, target: bytes, entry: Entry, mode: int) -> None:
-    """Take a file from another tree: as a link, because nobody changes either, unless its permissions are others."""
+    """Take a file from another tree: as a hard link, because neither is ever changed, unless its permissions differ."""
     if mode == receiving.mode(entry):
         with contextlib.suppress(OSError):
             os.link(source, target, follow_symlinks=False)
@@ -210,7 +210,7 @@ def _others(room: str) -> List[str]:
 
 
 def _require_space(partial: str, entries: List[Entry], missing: List[int]) -> None:
-    """Refuse early what would fill the disk: the files that are sent, and the run's copy unless that takes no space."""
+    """Refuse early if the files to send, and the run's copy unless it takes no space, would fill the disk."""
     needed = sum(entries[number].size for number in missing)
     if not _can_clone(partial):
         needed += sum(entry.size for entry in entries)

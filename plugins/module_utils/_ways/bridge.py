@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Carry the bytes of a socket of this machine over a sealed connection, in both directions.
+Carry the bytes of a local socket over a sealed connection, in both directions.
 
-Both ends of a dialled channel use this. What one side does not take makes the other wait. Private to the collection.
+Both ends of a dialled channel use this. If one side does not accept data, the other has to wait. Private to the
+collection.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import se
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 
 _WAITING_BYTES = 1 << 20
-# A peer that has lost its power is noticed as early as over any other way.
+# A peer that has lost power is noticed as early as over any other way.
 SILENCE_SECONDS = 12.0
 _ALIVE_SECONDS, _ALIVE_TIMES = 3, 4
 
 
 def keep_alive(link: socket.socket) -> None:
-    """Have the kernel notice a dead peer within seconds, whether something is sent to it or not."""
+    """Have the kernel notice a dead peer within seconds, whether or not data is sent to it."""
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # The names differ between systems, and agents run on Linux.
@@ -36,7 +37,7 @@ def keep_alive(link: socket.socket) -> None:
 
 
 class Bridge:
-    """One channel; when either side ends, or the peer sends what is not authentic, both are closed."""
+    """One channel; when either side ends, or the peer sends data that is not authentic, both are closed."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Bridge:
         Args:
             plain: The end of a pair of sockets on this machine.
             far: The connection to the other machine, after its handshake.
-            over: Learns that both are closed.
+            over: Called once both are closed.
         """
         self._loop, self._plain, self._far, self._seals, self._opens, self._over = loop, plain, far, seals, opens, over
         self._to_plain, self._to_far = bytearray(), bytearray()
@@ -64,14 +65,14 @@ class Bridge:
         self._wish()
 
     def _wish(self) -> None:
-        """Wait for what can be carried now; an end is passed on after everything that came before it."""
+        """Wait for what can be carried now; an end is passed on after all data that came before it."""
         if self.is_over:
             return
         if self._has_far_ended and not self._to_plain:
             self.close()
             return
         if self._has_plain_ended and not self._to_far and not self._is_shut:
-            # Not closed yet: that would take away what the peer has not read.
+            # Not closed yet: that would discard data that the peer has not read.
             self._is_shut = True
             with contextlib.suppress(OSError):
                 self._far.shutdown(socket.SHUT_WR)
@@ -121,7 +122,7 @@ class Bridge:
 
 
 def _passed(link: socket.socket, waiting: bytearray) -> bool:
-    """Send as much as a socket takes; return whether it takes anything at all."""
+    """Send as much as a socket accepts; return whether it accepts anything at all."""
     try:
         while waiting:
             del waiting[: link.send(memoryview(waiting)[: sealed.RECORD_BYTES])]
@@ -134,7 +135,7 @@ def _passed(link: socket.socket, waiting: bytearray) -> bool:
 
 
 def _received(link: socket.socket) -> Optional[bytes]:
-    """Return what has arrived: nothing after the end, None where nothing has."""
+    """Return the data that has arrived: empty after the end, None if there is none."""
     try:
         return link.recv(sealed.RECORD_BYTES)
     except BlockingIOError:

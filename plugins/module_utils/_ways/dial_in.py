@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Dial in from a node that a scheduler has reached, and start there what the other end wants.
+Dial in from a node that a scheduler has reached, and start on it what the other end requests.
 
-``serve`` runs once per node. It keeps one connection waiting. When a command
-arrives on it, a child runs that and carries its bytes, and the next connection is made. It ends when the other end
-has gone: at once when nothing was started, otherwise when everything that it started has ended, or was ended.
-The other end is ``dialled``. Private to the collection.
+``serve`` runs once per node. It keeps one connection waiting. When a command arrives on it, a child runs the command
+and carries its bytes, and the next connection is opened. It ends when the other end has gone: immediately if nothing
+was started, otherwise once everything that it started has ended, or was ended. The other end is ``dialled``. Private to
+the collection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loo
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.bridge import Bridge, keep_alive
 
 _CONNECT_SECONDS = 10.0
-# For how long the other end may be unreachable, and how long what was started then has to end by itself.
+# For how long the other end may be unreachable, and how long started programs then have to end by themselves.
 AWAY_SECONDS, _ORPHAN_SECONDS = 60.0, 45.0
 _PAUSE_SECONDS, _LOOK_SECONDS = 0.5, 0.05
 _ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
@@ -33,16 +33,16 @@ Place = Tuple[str, int]
 
 
 class Gone(Exception):  # noqa: N818  an orderly end
-    """The other end wants nothing more."""
+    """The other end needs nothing more."""
 
 
 def dial(place: Place, key: bytes, node: int, name: str) -> Tuple[socket.socket, sealed.Keys]:
     """
-    Connect, and make the handshake.
+    Connect, and perform the handshake.
 
     Raises:
-        OSError: If nobody is there.
-        WireError: If somebody else is there.
+        OSError: If there is no listener.
+        WireError: If the listener does not prove that it knows the key.
     """
     link = socket.create_connection(place, _CONNECT_SECONDS)
     try:
@@ -61,7 +61,7 @@ def dial(place: Place, key: bytes, node: int, name: str) -> Tuple[socket.socket,
 def _line(link: socket.socket) -> bytes:
     said = b""
     while not said.endswith(b"\n"):
-        # One by one: what follows the line is not ours to read.
+        # One by one: bytes after the line are not ours to read.
         piece = link.recv(1)
         if not piece or len(said) > sealed.LINE_BYTES:
             raise wire.WireError("the other end hung up")
@@ -90,7 +90,7 @@ def command(link: socket.socket, opens: sealed.Opener) -> str:
 
 
 def carry(link: socket.socket, keys: sealed.Keys, wanted: str, opens: sealed.Opener) -> None:
-    """Run a command, and carry its bytes to its end."""
+    """Run a command, and carry its bytes until its end."""
     ours, theirs = socket.socketpair()
     variables = {**os.environ, addresses.CAME_IN_BY: link.getsockname()[0]}
     with theirs:
@@ -123,14 +123,14 @@ class Dialler:
                 wanted = command(link, opens)
             except (Gone, wire.WireError):
                 link.close()
-                continue  # Whether it has gone for good is what dialling again shows.
+                continue  # The next attempts to dial show whether it has gone for good.
             if not os.fork():
                 _carry_and_exit(link, keys, wanted, opens)
             self._has_started = True
             link.close()
 
     def _connected(self) -> Optional[Tuple[socket.socket, sealed.Keys]]:
-        """Connect, for as long as the other end may come back; None where it does not, or nothing waits for it."""
+        """Connect, for as long as the other end may return; None if it does not, or nothing waits for it."""
         until = time.monotonic() + (AWAY_SECONDS if self._was_in else self._first_seconds)
         while True:
             try:
@@ -142,7 +142,7 @@ class Dialler:
             except OSError as error:
                 why = error
                 if self._was_in and isinstance(error, ConnectionRefusedError):
-                    return None  # The other end has closed its door.
+                    return None  # The other end has closed its listener.
             if time.monotonic() >= until:
                 if self._was_in:
                     return None
@@ -154,7 +154,7 @@ def _carry_and_exit(link: socket.socket, keys: sealed.Keys, wanted: str, opens: 
     code = 1
     try:
         # A scheduler's signal to all processes must not end this, or the agent, before a supervisor has ended its job.
-        # A supervisor has a handler of its own, so the job does not inherit that the signal is ignored.
+        # A supervisor has its own handler, so the job does not inherit that the signal is ignored.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         carry(link, keys, wanted, opens)
         code = 0
@@ -176,12 +176,12 @@ def _parents() -> List[Tuple[int, int]]:
 
 
 def children(pid: int) -> List[int]:
-    """Return the processes that one has started, or adopted."""
+    """Return the processes that a process has started or adopted."""
     return [child for child, parent in _parents() if parent == pid]
 
 
 def descendants(pid: int) -> List[int]:
-    """Return the processes below one, which has adopted what their own parents left."""
+    """Return the processes below one that adopts orphans."""
     below, known = {pid}, _parents()
     while True:
         more = {child for child, parent in known if parent in below} - below
@@ -219,13 +219,14 @@ def serve(place: Place, key_file: str, node: int, name: str, first_seconds: Opti
     Take part in one run on this node.
 
     Args:
-        place: Where the other end listens.
-        key_file: A file on shared storage: who can read it proves with it that the storage is shared.
+        place: The address of the other end.
+        key_file: A file on shared storage: reading it proves that the storage is shared.
         node: The number of this node among those of the run.
-        first_seconds: How long the other end may take to listen; None for as long as it may be away later.
+        first_seconds: How long the other end may take to listen; None for the time for which it may be unreachable
+            later.
 
     Raises:
-        SystemExit: If the key cannot be read, or nobody is reached in time, with the reason.
+        SystemExit: If the key cannot be read, or the other end cannot be reached in time, with the reason.
     """
     # Orders come from the other end. A scheduler's signal to all processes must not end this one first.
     for number in (signal.SIGTERM, *job_signals.FOR_RANKS):

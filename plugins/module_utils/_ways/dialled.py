@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The way to nodes that a scheduler has reached: it starts a program of ours on each, and that dials in here.
+The way to nodes that a scheduler has reached: it starts our program on each node, and the program dials in to this
+process.
 
-``Door`` listens, and holds every program to prove that it knows the run's key, as it proves that to the program. A
-node's program keeps one connection waiting, and dials again as soon as that is taken. The other end is ``dial_in``.
+``Door`` listens, and requires every program to prove that it knows the run's key, as it proves that to the program. A
+node's program keeps one connection waiting, and dials again as soon as that is used. The other end is ``dial_in``.
 Private to the collection.
 """
 
@@ -22,16 +23,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 from ansible_collections.madctl.multinode.plugins.module_utils._ways.bridge import SILENCE_SECONDS, Bridge, keep_alive
 
 _BACKLOG = 256
-# Those that have not proven anything yet: strangers may hold no more than this, for no longer.
+# Limits for peers that have not proven anything yet: strangers may hold no more than this, for no longer.
 _STRANGERS, _HANDSHAKE_SECONDS = 256, 10.0
-# Of one node, so that a broken one does not fill this process; the oldest is closed.
+# Per node, so that a broken one does not fill this process; the oldest is closed.
 _WAITING = 4
 
 Start = Callable[[socket.socket, sealed.Keys], None]
 
 
 class _Stranger:
-    """A connection until its handshake is over."""
+    """A connection until its handshake is complete."""
 
     def __init__(self, door: Door, link: socket.socket) -> None:
         self._door, self.link, self._nonce, self._said = door, link, sealed.nonce(), b""
@@ -77,7 +78,7 @@ class _Stranger:
 
 
 class Door:
-    """Where the programs of all nodes dial in; a context manager that closes it."""
+    """The listener for the programs of all nodes; a context manager that closes it."""
 
     def __init__(self, loop: Loop, key: bytes, hosts: Sequence[str], address: str, ports: Sequence[int] = (0,)) -> None:
         """
@@ -99,7 +100,7 @@ class Door:
         self._bridges: Set[Bridge] = set()
         self._listener = socket.socket(addresses.family(address), socket.SOCK_STREAM)
         self._listener.setblocking(False)
-        # Connections of an earlier run may still be on their way out of a port that is always the same.
+        # Connections of an earlier run may still linger on a port that is always the same.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if address == "::":
             self._listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -131,7 +132,7 @@ class Door:
         return [host for host in self._hosts if host not in self.arrived]
 
     def knows(self, who: sealed.Introduction) -> bool:
-        """Return whether somebody is a node of ours."""
+        """Return whether a peer is one of our nodes."""
         return 0 <= who.node < len(self._hosts) and self._hosts[who.node] == who.name
 
     def _accept(self) -> None:
@@ -143,7 +144,7 @@ class Door:
                 link.close()
 
     def admit(self, host: str, link: socket.socket, keys: sealed.Keys) -> None:
-        """Take a connection that has proven whose it is."""
+        """Take over a connection whose peer has proven its identity."""
         self.arrived.add(host)
         waiting = self._waiting[host]
         if self._wanted[host]:
@@ -195,7 +196,7 @@ def _bind(listener: socket.socket, address: str, ports: Sequence[int]) -> None:
 
 
 def _has_ended(link: socket.socket) -> bool:
-    """Return whether a connection that waits has ended; its peer sends nothing before it is told to start."""
+    """Return whether a waiting connection has ended; its peer sends nothing before it is told to start."""
     try:
         link.recv(1)
     except BlockingIOError:
@@ -225,6 +226,6 @@ class Dialled(way.Way):
         return "ask the scheduler about %s" % host
 
     def is_of_node(self, code: Optional[int]) -> bool:
-        """Return whether an exit code is from a program on the node; none arrives here."""
+        """Return whether an exit code is from a program on the node; no exit codes arrive over this way."""
         del code
         return False

@@ -44,7 +44,7 @@ def is_kept(value: Any) -> bool:
 
 
 def loaded(host: str, value: Dict[str, Any]) -> Way:
-    """Return the way that was written as a value, see ``is_kept``."""
+    """Return the way that a value describes, see ``is_kept``."""
     if value["way"] == "local":
         return Local(host, value["python"], value["environment"])
     login = {**value["login"], "words": _without_lost_place(value["login"]["words"])}

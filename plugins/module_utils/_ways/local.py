@@ -13,7 +13,7 @@ _LEAVE_SECONDS = 1.0
 
 
 class _Here(way.Child):
-    """A child that needs a moment when its input ends, to end what it started."""
+    """A child that needs a moment after its input ends, to end what it started."""
 
     def close(self) -> None:
         """Let it end, or kill it."""

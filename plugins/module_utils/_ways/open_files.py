@@ -2,8 +2,8 @@
 """
 Raise the limit of open files while this process has agents: each costs two, and a common limit is 1024.
 
-Programs that are started on this machine meanwhile keep the earlier limit: one may become a user's job. Private to the
-collection.
+Programs that are started on this machine in the meantime keep the earlier limit: one may become a user's job. Private
+to the collection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def take() -> None:
         if _holders > 1:
             return
         _before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Where the hard limit cannot be used, as on macOS, the limit stays.
+        # If the hard limit cannot be used, as on macOS, the limit stays.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (_before[1], _before[1]))
 

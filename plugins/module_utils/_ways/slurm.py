@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What Slurm calls things inside of a job: its variables, and the one srun that starts an agent on every node.
+Slurm from inside a job: its variables, and the one srun that starts an agent on every node.
 
 Private to the collection.
 """
@@ -22,7 +22,7 @@ _OPTIONS = re.compile(
     r"|UNBUFFEREDIO|CPU_BIND\w*|GPU_BIND|MEM_BIND\w*|EXACT|OVERLAP|WAIT|KILL_BAD_EXIT|OOM_KILL_STEP|NO_KILL|THREADS_PER_CORE"
     r"|TASKS_PER_NODE)|SRUN_\w+"
 )
-# Of the step: libraries of ranks take these for their own ranks, and MPI for a start by Slurm.
+# Variables of the step: libraries of ranks mistake these for their own ranks, and MPI for a start by Slurm.
 _OF_STEP = re.compile(
     r"SLURM_(PROCID|LOCALID|NODEID|NTASKS|NPROCS|NTASKS_PER_NODE|TASKS_PER_NODE|STEP_\w+|STEPID|GTIDS|TASK_PID"
     r"|CPU_BIND\w*|LABELIO|LAUNCH_NODE_IPADDR|SRUN_\w+|MPI_TYPE|OOM_KILL_STEP|UMASK|PRIO_PROCESS)|SRUN_\w+|PMI\w*"
@@ -71,24 +71,24 @@ def restarts(environment: Mapping[str, str]) -> int:
 
 
 def without(environment: Mapping[str, str], pattern: Pattern[str] = _OPTIONS) -> Dict[str, str]:
-    """Return an environment without what would be an option of srun."""
+    """Return an environment without variables that would be options of srun."""
     return {name: value for name, value in environment.items() if not pattern.fullmatch(name)}
 
 
 def srun(count: int, program: Sequence[str]) -> List[str]:
-    """Write the command line that starts a program once on every node of the job."""
+    """Build the command line that starts a program once on every node of the job."""
     words = ["srun", "--nodes=%d" % count, "--ntasks-per-node=1", "--kill-on-bad-exit=1", "--wait=0", "--mpi=none"]
-    # A node that fails is ours to find and to name; Slurm would end all others, after minutes, and name none.
+    # We detect and name a node that fails; Slurm would end all others, after minutes, and name none.
     return [*words, "--no-kill", "--export=ALL", "--input=none", "--unbuffered", *program]
 
 
 def cancel(job_id: str) -> List[str]:
-    """Write the command line that ends a job."""
+    """Build the command line that ends a job."""
     return ["scancel", job_id]
 
 
 def show(*what: str) -> str:
-    """Ask the controller about something; return what it printed, nothing where it did not answer."""
+    """Query the controller; return what it printed, nothing if it did not answer."""
     null = subprocess.DEVNULL
     try:
         done = subprocess.run(
@@ -104,26 +104,26 @@ def show(*what: str) -> str:
 
 
 def is_final(text: str) -> bool:
-    """Return whether a job ends for good, as ``scontrol show job`` prints it."""
+    """Return whether a job ends for good, according to the output of ``scontrol show job``."""
     found = re.search(r"\bJobState=([A-Z_]+)", text)
     return found is not None and found[1] in _FINAL
 
 
 def kill_wait(text: str) -> float:
-    """Return the seconds between a signal to end and the kill, as ``scontrol show config`` prints them."""
+    """Return the seconds between a signal to end and the kill, according to ``scontrol show config``."""
     found = re.search(r"^KillWait\s*=\s*(\d{1,6}) sec", text, re.MULTILINE)
     return float(found[1]) if found else 30.0
 
 
 def ports(text: str) -> Sequence[int]:
-    """Return the ports that nodes may dial, as ``scontrol show config`` prints them; only 0 if any will do."""
+    """Return the ports that nodes may dial, according to ``scontrol show config``; only 0 if any will do."""
     found = re.search(r"^SrunPortRange\s*=\s*(\d{1,5})-(\d{1,5})\s*$", text, re.MULTILINE)
     first, last = (int(found[1]), int(found[2])) if found else (0, 0)
     return range(first, min(last, _LAST_PORT) + 1) if 0 < first <= last else (0,)
 
 
 def main() -> None:
-    """Be the agent of one node: ``PORT KEY_FILE``; the conductor is where srun is, so its address is known to work."""
+    """Run the agent of one node: ``PORT KEY_FILE``; the conductor is where srun is, so its address is known to work."""
     environment, (port, key_file) = dict(os.environ), sys.argv[1:3]
     os.environ.clear()
     os.environ.update(without(environment, _OF_STEP))

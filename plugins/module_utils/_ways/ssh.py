@@ -2,7 +2,7 @@
 """
 The way to a node over SSH, and everything about ssh: its command line, its errors. Private to the collection.
 
-The command line comes from a caller that knows it, such as Ansible; this file uses it.
+The command line comes from a caller that knows it, such as Ansible; this file only uses it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Login:
     How ssh reaches a node.
 
     ``words`` is its command line without the target, ``chosen_patience`` whether its user chose how long to wait.
-    ``password``, with the beginning of the prompt that asks for it, is never written down; see ``has_secret``.
+    ``password``, with the beginning of the prompt that asks for it, is never stored; see ``has_secret``.
     ``refusal`` is why a login with these settings cannot even be tried.
     """
 
@@ -54,7 +54,7 @@ class Login:
 
 
 class Ssh(way.Way):
-    """A node that ssh reaches."""
+    """A node that is reached over ssh."""
 
     silence_seconds = float(ALIVE_SECONDS * ALIVE_TIMES)
 
@@ -86,7 +86,7 @@ class Ssh(way.Way):
         if self.login.refusal is not None:
             return
         words = [self.login.words[0], "-O", "exit", *self.login.words[1:], "--", self.login.target]
-        # Where that fails, the next attempt fails as well, with the reason.
+        # If that fails, the next attempt also fails, with the reason.
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.call(words, stdin=_NOTHING, stdout=_NOTHING, stderr=_NOTHING, timeout=_RESET_SECONDS)
 
@@ -101,7 +101,7 @@ class Ssh(way.Way):
         return code is not None and code >= 0 and code not in own
 
     def explain(self, text: str, code: Optional[int] = None) -> codes.Problem:
-        """Turn what ssh or Ansible printed about an unreachable node into a problem."""
+        """Turn the output of ssh or Ansible about an unreachable node into a problem."""
         cause = next((cause for cause in _CAUSES if cause.pattern.search(text)), None)
         if self.login.password is not None and code in (_PASSWORD_REFUSED, _KEY_UNKNOWN):
             cause = _NO_PASSWORD if code == _PASSWORD_REFUSED else _UNKNOWN_KEY
@@ -121,7 +121,7 @@ class Ssh(way.Way):
         return "%s: %s" % (where, plain_text.clause(why))
 
     def may_pass(self, text: str) -> bool:
-        """Return whether a handshake failed as it does on a busy machine."""
+        """Return whether a handshake failed in the way it does on a busy machine."""
         return bool(_TRANSIENT.search(text))
 
     def look(self) -> str:
@@ -141,7 +141,7 @@ _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): ([^\r\n]+)")
 
 
 class _Cause(NamedTuple):
-    """What a text of ssh means; the remedy has a placeholder for the node's address."""
+    """The meaning of an ssh message; the remedy has a placeholder for the node's address."""
 
     code: str
     pattern: Pattern[str]

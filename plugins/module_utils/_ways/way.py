@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The interface of a way to a node, whatever carries it: it starts a program there, and knows what its errors mean.
+The interface of a way to a node, whatever carries it: it starts a program on the node, and interprets its errors.
 
 Each way has its own file beside this one. Private to the collection.
 """
@@ -31,15 +31,15 @@ class Connection:
     def __init__(self, link: socket.socket) -> None:
         link.setblocking(False)
         self.link = link
-        # A descriptor with the error messages of the program and of what carries it, if there is one.
+        # A descriptor with the error messages of the program and of its carrier, if there is one.
         self.words: Optional[int] = None
 
     def code(self) -> Optional[int]:
-        """Return the exit code of what carries the program; None while it runs, or if it cannot be known."""
+        """Return the exit code of what carries the program; None while it runs, or if unknown."""
         return None
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it is doing."""
         self.link.close()
 
 
@@ -51,10 +51,10 @@ class Child(Connection):
         Start it.
 
         Args:
-            descriptors: What it inherits.
+            descriptors: The descriptors that it inherits.
         """
         ours, theirs = socket.socketpair()
-        # Logs come through here: larger pieces take fewer turns of the loop.
+        # Logs pass through here: larger pieces take fewer turns of the loop.
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)
         try:
             link = theirs.fileno()
@@ -101,17 +101,17 @@ class Way(ABC):
 
     def __init__(self, host: str, python: str, environment: str = "") -> None:
         """
-        Describe the way; nothing is reached yet.
+        Describe the way; the node is not contacted yet.
 
         Args:
             host: The node's name.
-            python: The Python that runs our programs there, as a shell reads it.
-            environment: What a shell exports before: ``NAME=value`` words, or nothing.
+            python: The Python that runs our programs on the node, as a shell reads it.
+            environment: What a shell exports first: ``NAME=value`` words, or nothing.
         """
         self.host, self.python, self.environment = host, python, environment
 
     def command(self, program: str) -> str:
-        """Write the command that runs a Python program there."""
+        """Build the command that runs a Python program on the node."""
         words = "exec %s -I -S -c %s" % (self.python, shlex.quote(program))
         return "export %s; %s" % (self.environment, words) if self.environment else words
 
@@ -121,16 +121,16 @@ class Way(ABC):
         Start a command on the node.
 
         Args:
-            seconds: How long to wait for the node's first answer, unless its user chose that; None for the default.
+            seconds: How long to wait for the node's first answer, unless the user chose that; None for the default.
 
         Raises:
-            OSError: If it cannot even be tried.
+            OSError: If it cannot even be attempted.
         """
 
     @staticmethod
     @abstractmethod
     def hint(host: str) -> str:
-        """Return how to check a host by hand, for use after a colon."""
+        """Return how to check a host by hand, worded to follow a colon."""
 
     def reset(self) -> None:  # noqa: B027  not every way keeps a connection
         """Forget a kept connection, which may be dead."""
@@ -159,5 +159,5 @@ Ways = Dict[str, Way]
 
 
 def shell(command: str) -> str:
-    """Write a command for any shell that a user may have on a node."""
+    """Format a command for any shell that a user may have on a node."""
     return "/bin/sh -c " + shlex.quote(command)

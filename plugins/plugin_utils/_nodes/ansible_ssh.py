@@ -2,7 +2,7 @@
 """
 Ask Ansible how it logs in with ssh: all its options, keys, jumps and kept connections are honoured.
 
-The command line is the one that Ansible's own ssh connection writes, with what all of ours need.
+The command line is the one that Ansible's own ssh connection writes, with the options that all of ours need.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import ssh
 
 ANSIBLE_DEFAULT_SECONDS = 10
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
-# Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh takes the first of
-# each: what an inventory or settings say stays.
+# Connections are kept and shared, and notice a dead peer within seconds. They come last, and ssh uses the first of
+# each: options of an inventory or of settings win.
 _KEPT = (
     "ControlMaster=auto",
     "ControlPersist=60s",
     "ServerAliveInterval=%d" % ssh.ALIVE_SECONDS,
     "ServerAliveCountMax=%d" % ssh.ALIVE_TIMES,
 )
-# An ssh configuration may be made for shells: these carry programs, whatever it says. Which ssh knows them first.
+# An ssh configuration may be made for shells: with these options, connections carry programs, whatever it says. Each
+# has the first version of ssh that knows it.
 _BARE = (
     ("ClearAllForwardings=yes", (2, 9)),
     ("ExitOnForwardFailure=no", (4, 4)),
@@ -59,7 +60,7 @@ def typed_password(action: Any, hostvars: Any, hosts: Iterable[str]) -> str | No
 
 def login(host: str, action: Any, variables: Any, typed: str | None = None) -> ssh.Login:
     """
-    Return how a task of Ansible's would log in to a host with these variables.
+    Return how an Ansible task would log in to a host with these variables.
 
     Args:
         typed: The password for hosts that have none of their own, see ``typed_password``.
@@ -69,7 +70,7 @@ def login(host: str, action: Any, variables: Any, typed: str | None = None) -> s
         connection.set_option("password", typed)
     patient = connection.get_option("timeout") != ANSIBLE_DEFAULT_SECONDS
     adapt(connection, variables)
-    password = connection.get_option("password") or None  # An empty one is none to Ansible.
+    password = connection.get_option("password") or None  # Ansible ignores an empty one.
     default = _PIN_PROMPT if connection.get_option("pkcs11_provider") else None
     prompt = (connection.get_option("sshpass_prompt") or default) if password else None
     # The path of the control socket is a hash of this, which Ansible sets just before it connects.
@@ -96,7 +97,7 @@ def login(host: str, action: Any, variables: Any, typed: str | None = None) -> s
     )
 
 
-# The prompt of ssh for keys on a smart card, which Ansible has sshpass wait for.
+# The prompt of ssh for keys on a smart card, which Ansible makes sshpass wait for.
 _PIN_PROMPT = "Enter PIN for "
 
 
@@ -108,7 +109,7 @@ def _port(given: Any) -> int | None:
 
 
 def _connection(action: Any, variables: Any) -> Any:
-    """Make a connection of Ansible's as a task has it to a host with these variables."""
+    """Create an Ansible connection as a task has it to a host with these variables."""
     # In an action that runs once per play, the play context is that of the first host, with its user and port.
     task, play_context = action._task, action._play_context
     connection = connection_loader.get("ansible.builtin.ssh", play_context, None)
@@ -122,16 +123,16 @@ def _connection(action: Any, variables: Any) -> Any:
 
 def adapt(connection: Any, variables: Any) -> str:
     """
-    Add to a connection's arguments what all of ours need; return the last arguments, which contain ours.
+    Add the options that all of ours need to a connection's arguments; return the last arguments, which contain ours.
 
     Args:
         connection: Ansible's own, its options set.
-        variables: All variables of the host; ``madctl_ssh_args`` is what the command line of madctl wants.
+        variables: All variables of the host; ``madctl_ssh_args`` are the options that madctl's command line sets.
     """
     version = _version(str(connection.get_option("ssh_executable")))
     options = [*(option for option, since in _BARE if since <= version), *_KEPT]
     if not connection.get_option("password"):
-        options.append("BatchMode=yes")  # No user is there to be asked.
+        options.append("BatchMode=yes")  # There is no user to be asked.
     ours = [word for option in options for word in ("-o", option)]
     wanted = shlex.join([*ours, *shlex.split(str(variables.get("madctl_ssh_args") or ""))])
     text = " ".join(filter(None, [connection.get_option("ssh_extra_args"), wanted]))

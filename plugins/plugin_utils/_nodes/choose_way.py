@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Choose the way to a node as Ansible reaches it.
+Choose the way to a node to match how Ansible reaches it.
 
 An action that runs once per play does not depend on ``forks``: it reaches many nodes at once, as Ansible's own
 connections would.
@@ -26,7 +26,7 @@ _LOCAL = ("local", "ansible.builtin.local")
 # Ansible's own, and others that log in where ssh does.
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
 _REMEDY = "set ansible_connection to ssh or local there; roles that inspect one node work over any connection"
-# Connections of which Ansible's own is left as it is, and ours goes the same way.
+# Connections for which Ansible's own is left unchanged, and ours goes the same way.
 _STREAMS = ("ssh", "local")
 
 
@@ -45,12 +45,12 @@ def kind(action: Any, variables: Any) -> type[Way]:
 
 
 def carries_bytes(connection: Any) -> bool:
-    """Return whether our ways reach what a connection of Ansible reaches."""
+    """Return whether our ways reach what an Ansible connection reaches."""
     return connection.transport in _STREAMS
 
 
 def arguments(connection: Any, variables: Any) -> dict[str, str]:
-    """Add to a connection what all of ours need; return the variables that other modules of a role need for it."""
+    """Add what all of ours need to a connection; return the variables that other modules of a role need for it."""
     if connection.transport != "ssh":
         return {}
     return {"ssh_extra_args": ansible_ssh.adapt(connection, variables)}

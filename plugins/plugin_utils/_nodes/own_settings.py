@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-Read what the inventory says of single hosts: ``madctl_python``, ``madctl_interface`` and ``madctl_env``.
+Read the inventory's settings of individual hosts: ``madctl_python``, ``madctl_interface`` and ``madctl_env``.
 
 A general value comes to an action as its argument, rendered for one host, and extra variables hide those of all hosts.
-So the inventory itself is read. What a host shares with the group ``all`` is general, too. The more specific value
-wins, also over extra variables, in which madctl passes its options.
+So the inventory itself is read. Values that a host shares with the group ``all`` are general, too. The more specific
+value wins, also over extra variables, in which madctl passes its options.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALL = "all"
 
 def added(arguments: dict[str, Any], task_vars: Any, hosts: Sequence[str]) -> dict[str, Any]:
     """
-    Add what hosts have of their own to the arguments of a launch, and keep it out of the general values.
+    Add hosts' own settings to the arguments of a launch, and keep them out of the general values.
 
     Args:
         arguments: As ``request_of.read`` returns them.
@@ -55,12 +55,12 @@ def added(arguments: dict[str, Any], task_vars: Any, hosts: Sequence[str]) -> di
 
 
 def environments(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the variables of the job that single hosts have of their own, by host."""
+    """Return the variables of the job that individual hosts set for themselves, by host."""
     return {host: own["env"] for host, own in (arguments.get("own") or {}).items() if "env" in own}
 
 
 def secrets(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what must not be shown of these."""
+    """Return those that must not be shown."""
     given = [(name, raw_words.unpack(word)) for env in environments(arguments).values() for name, word in env.items()]
     return masking.values(given)
 

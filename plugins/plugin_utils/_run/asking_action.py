@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An action that asks all hosts of its play about runs, once per play: what such actions have in common."""
+"""A base for actions that query all hosts of their play about runs, once per play."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 
 
 class AskingAction(ActionBase):
-    """Ask, show the answers, then what is wrong, and leave it to the role to fail."""
+    """Queries, shows the answers, then the problems, and leaves it to the role to fail."""
 
     BYPASS_HOST_LOOP = True
     question: str  # its name among ``questions``
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Return ``nodes`` by host, and ``problems`` of nodes that did not answer as they should."""
+        """Return ``nodes`` by host, and ``problems`` of nodes without a valid answer."""
         super().run(tmp, task_vars)
         play_rules.require(self._task, task_vars)
         if not play_rules.is_meant(self._task, task_vars):
@@ -49,7 +49,7 @@ class AskingAction(ActionBase):
             return {**nothing, "nodes": unknown.nodes, "problems": unknown.problems}
 
     def show(self, found: dict[str, Any]) -> None:
-        """Show what nodes answered."""
+        """Show the answers of nodes."""
         raise NotImplementedError
 
     def difference(self, _: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -58,7 +58,7 @@ class AskingAction(ActionBase):
 
 
 def _ways(agents: Agents, task_vars: Any) -> dict[str, Any]:
-    """Return how all hosts are reached, as data without secrets, where madctl keeps it."""
+    """Return how all hosts are reached, as data without secrets, in the form in which madctl keeps it."""
     if not task_vars.get("madctl_keep_ways"):
         return {}
     return {"ways": {host: kept.dumped(way) for host, way in agents.ways.items()}}

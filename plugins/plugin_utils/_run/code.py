@@ -15,12 +15,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._sync.code import
 
 
 def sending(code: Code, given: dict[str, Any], is_dry: bool) -> Callable[[Agents], Sending]:
-    """Return what sends code, once there are agents."""
+    """Return a function that creates the sender of code, once there are agents."""
     return partial(Sending, tree=code.tree, run_dir=given["run_dir"], only_look=is_dry)
 
 
 def tell(conductor: Conductor, code: Code, sent: Sending) -> None:
-    """Tell what was sent, with the difference to its commit; nothing if no node has answered."""
+    """Report what was sent, with the difference to its commit; nothing if no node has answered."""
     if not sent.has_answers:
         return
     told = {"code": code.about, "nodes": len(sent.receivers), "sent": sent.sent}

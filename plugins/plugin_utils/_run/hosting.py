@@ -25,7 +25,7 @@ def agents_of(
     Yield the agents of some hosts of the play, or of all.
 
     Args:
-        variables: Variables of hosts that were read already, because Ansible computes them again on each access.
+        variables: Variables of hosts that were already read, because Ansible computes them again on each access.
     """
     named = task_vars["ansible_play_hosts_all"] if hosts is None else hosts
     clock = timing.Clock("reach, probe", timing.is_wanted())

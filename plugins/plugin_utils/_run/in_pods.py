@@ -20,14 +20,14 @@ from ansible_collections.madctl.multinode.plugins.module_utils._request.variable
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen.cluster_screen import ClusterScreen
 
-# Arguments whose variables are called after Kubernetes.
+# Arguments whose variables are named after Kubernetes.
 FULL = {name[len("k8s_") :]: name for name in BY_NAME if name.startswith("k8s_")}
 _PLACE = ("k8s_kubeconfig", "k8s_context", "k8s_namespace")
-# Without ansible-playbook, for the order to reach the run.
+# How long the order may take to reach the run if ansible-playbook has died.
 _ORPHAN_SECONDS = 30.0
-# Where Ansible was interrupted, and may not listen any more.
+# If Ansible was interrupted, it may not listen any more.
 _HURRY_SECONDS = 5.0
-# How often to look whether the reader of the screen takes more.
+# How often to check whether the reader of the screen accepts more.
 _HELD_SECONDS = 0.05
 
 
@@ -36,7 +36,7 @@ def reach(asked: Mapping[str, Any]) -> Cluster:
     Return the cluster that arguments name.
 
     Raises:
-        AnsibleActionFail: If there is no package, or no kubeconfig that can be used.
+        AnsibleActionFail: If the package is missing, or there is no usable kubeconfig.
     """
     try:
         return Cluster(*(str(asked.get(name) or "") for name in _PLACE))
@@ -63,16 +63,16 @@ class _Signals:
 
     @property
     def order(self) -> str | None:
-        """What the run is told."""
+        """The order for the run."""
         return None if not self.interrupts else STOP if self.interrupts == 1 else KILL
 
     @property
     def is_orphan(self) -> bool:
-        """Whether ansible-playbook has died: then nobody reads any more."""
+        """Whether ansible-playbook has died: then there is no reader any more."""
         return self._parent is not None and not self._parent.is_alive()
 
     def is_time_to_leave(self) -> bool:
-        """Return whether nobody reads, and the run either belongs to its pods, or had time to get the order."""
+        """Return whether there is no reader, and the run either belongs to its pods, or had time to get the order."""
         if not self.is_orphan:
             return False
         self._orphan_at = self._orphan_at or time.monotonic()
@@ -80,7 +80,7 @@ class _Signals:
 
 
 class Player:
-    """Shows one run to its end, or what there is of it."""
+    """Shows one run to its end, or its existing output."""
 
     def __init__(self, cluster: Cluster, run_id: str, screen: ClusterScreen) -> None:
         self._cluster, self._run_id, self._screen = cluster, run_id, screen
@@ -97,16 +97,16 @@ class Player:
 
     def read(self, follow: bool) -> dict[str, Any]:
         """
-        Show what the run has printed; no order reaches it.
+        Show what the run has printed; orders do not reach it.
 
         Args:
-            follow: Whether to show also what it will print.
+            follow: Whether to also show what it will print.
         """
         return self._played(follow, False, None)
 
     def _played(self, follow: bool, leads: bool, stuck_seconds: float | None) -> dict[str, Any]:
         screen = self._screen
-        # Another thread shows: this one must be able to obey where nobody takes what is shown.
+        # Another thread shows the output: this one must be able to obey even if the output is blocked.
         with event_queue.Events(None, screen.on_event, screen.flush, True, screen.beat) as shown:
             listener = Listener(lambda frames: _pass_on(frames, shown), self._tell, lambda: None)
             with Following(self._cluster, self._run_id, listener, follow) as following:

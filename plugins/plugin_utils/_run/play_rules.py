@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an action that judges all nodes together requires of its play: all hosts at once, and no misspelled variable."""
+"""Check the play of an action that judges all nodes together: all hosts at once, and no misspelled variable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import pl
 _NEEDS_ALL = "this role needs all hosts of the play at once"
 NOT_MEANT = {"changed": False, "skipped": True, "skip_reason": "its tag was not asked for"}
 _PLAYBOOKS = {"slurm": "launch, status, logs and stop", "k8s": "launch, check, status, logs, stop and gc"}
-_TOGETHER = ("linear", "debug")  # by what a strategy's name ends with
+_TOGETHER = ("linear", "debug")  # by the end of a strategy's name
 
 
 def require(task: Any, task_vars: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
     Return the variables of every host of the play, by host.
 
     Raises:
-        AnsibleActionFail: If the play splits its hosts, or a variable of ours does not exist; one line each.
+        AnsibleActionFail: If the play splits its hosts, or one of our variables does not exist; one line each.
     """
     variables = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
     names = {name for own in (task_vars, *variables.values()) for name in own if name.startswith(PREFIX)}
@@ -36,7 +36,7 @@ def require(task: Any, task_vars: Any) -> dict[str, Any]:
 
 
 def _unmeant(task: Any, task_vars: Any) -> list[codes.Problem]:
-    """Refuse an action on the hosts of the play where a login node is meant, which is not a node of a job."""
+    """Refuse an action on the hosts of the play if a login node is meant, which is not a node of a job."""
     on = BY_NAME["on"]
     chosen = str(task_vars.get(on.variable) or on.default)
     is_other = chosen != on.default and chosen in on.kind.choices
@@ -128,9 +128,9 @@ def parted(play: Any) -> list[codes.Problem]:
 
 def warn(task: Any, task_vars: Any) -> None:
     """
-    Warn about a strategy that splits the hosts, which our roles cannot use; Ansible's own error does not say so.
+    Warn about a strategy that splits the hosts, which our roles cannot use; Ansible's own error does not mention that.
 
-    Only for roles that judge all nodes: inspecting one node works with any strategy.
+    This is only for roles that judge all nodes: inspecting one node works with any strategy.
     """
     is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
     if is_first and set(_wanting(task._role)) - {"net_tools"}:

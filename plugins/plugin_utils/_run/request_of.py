@@ -31,7 +31,7 @@ def read(given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
     Parse the arguments of a task that plans a launch; those that are not set get their defaults.
 
     Args:
-        variables: Those of every host, by host.
+        variables: The variables of every host, by host.
 
     Raises:
         AnsibleActionFail: If something is invalid; one line each.
@@ -51,12 +51,12 @@ def request(arguments: dict[str, Any], slots: tuple[int | None, ...]) -> Request
 
 
 def slots(variables: dict[str, Any], hosts: list[str]) -> tuple[int | None, ...]:
-    """Return how many processes each host may have, if its variables say so."""
+    """Return how many processes each host may have, if its variables specify that."""
     return tuple(_number(variables[host].get("madctl_slots")) for host in hosts)
 
 
 def chosen(arguments: dict[str, Any]) -> Chosen:
-    """Return whose output is shown."""
+    """Return whose output to show."""
     return chosen_output.of(arguments.get("show_hosts") or [], arguments.get("show_ranks") or [])
 
 

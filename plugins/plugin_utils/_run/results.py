@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results of actions: what they found, their problems, and whether they fail with them."""
+"""Results of actions: their findings, their problems, and whether they fail with them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def judged(
     found: dict[str, Any], problems: list[codes.Problem], arguments: dict[str, Any], hosts: Sequence[str]
 ) -> dict[str, Any]:
     """
-    Add problems to a result, which fails with them; what is in it is for other tasks, not for the screen.
+    Add problems to a result, which fails with them; its content is for other tasks, not for the screen.
 
     ``failures`` has the message of a task that fails on each host to blame, after causes and remedies were shown.
 
     Args:
-        hosts: All hosts of the play, which are all to blame for a problem that none of them has alone.
+        hosts: All hosts of the play, which are all to blame for a problem that no single host has.
         arguments: Those of the task. Its role may have a later task that fails, so that a failure is one line and not a
             whole result.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stops a run that is followed, or detaches from it: signals, orders, the death of ansible-playbook."""
+"""What stops or detaches a run that is followed: signals, orders, the death of ansible-playbook."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct import event_queue
 from ansible_collections.madctl.multinode.plugins.module_utils._conduct.conductor import Conductor
 
-# Where Ansible was interrupted, and may not listen any more.
+# If Ansible was interrupted, it may not listen any more.
 _HURRY_SECONDS = 5.0
-# A graceful stop and what comes after it.
+# The time for a graceful stop and the steps after it.
 _STOPPING_SECONDS = 90.0
 
 
@@ -31,7 +31,7 @@ def obey(conductor: Conductor, events: event_queue.Events) -> None:
         order = listener.recv(1)
         conductor.obey(order)
         if order not in (wire.KILL, wire.STOP):
-            # The listener has gone, or wants to go: a run belongs to its nodes.
+            # The listener has gone, or is about to: a run belongs to its nodes.
             conductor.loop.unwatch(listener)
             events.leave()
 
@@ -39,7 +39,7 @@ def obey(conductor: Conductor, events: event_queue.Events) -> None:
 
 
 def _obey_signals(conductor: Conductor, events: event_queue.Events) -> Callable[[], None]:
-    """Turn signals into interrupts of the loop; return what handles those that have arrived."""
+    """Turn signals into interrupts of the loop; return the function that handles those that have arrived."""
     reason = codes.problem("INTERRUPTED", None, "interrupted")
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
@@ -75,11 +75,11 @@ def _watch_parent(conductor: Conductor, events: event_queue.Events, on_signal: C
 
     def on_death() -> None:
         conductor.loop.unwatch(sentinel)
-        on_signal()  # It may have passed on what killed it.
+        on_signal()  # It may have passed on the signal that killed it.
         events.hurry(0)
         events.leave()
         if conductor.interrupted:
-            event_queue.end_process(_STOPPING_SECONDS)  # Nodes that cannot be told to stop do not keep it running.
+            event_queue.end_process(_STOPPING_SECONDS)  # Even if nodes cannot be told to stop.
         else:
             conductor.detach()
 

@@ -34,9 +34,9 @@ def look(
 
     Args:
         arguments: As ``request_of.read`` returns them.
-        variables: Those of every host, by host.
+        variables: The variables of every host, by host.
         stages: Whether nodes write files for a proof that follows, and whether those without ifconfig are only listed.
-        in_full: Whether to probe also what this launch does not need, see ``launch_request.probe``.
+        in_full: Whether to also probe what this launch does not need, see ``launch_request.probe``.
     """
     hosts = request_of.in_rank_order(variables)
     try:
@@ -72,7 +72,7 @@ def look(
 
 
 def _tell(conductor: Conductor, judged: judgement.Judgement, arguments: dict[str, Any]) -> None:
-    """Show how many nodes answered, and the plan or what it waits for; tell what must not be shown."""
+    """Show how many nodes answered, and the plan or what it waits for; send madctl the values to hide."""
     plan = plan_text.outline(judged.plan) if judged.plan else None
     told = {"plan": plan, "warnings": judged.warnings, "without_ifconfig": judged.without_ifconfig}
     is_quiet = bool(arguments["event_socket"])
@@ -97,14 +97,14 @@ def prove(
 
     Args:
         arguments: As ``request_of.read`` returns them.
-        show: Whether to show the table as well.
+        show: Whether to also show the table.
     """
     problems = [*judged.problems, *conductor.prove(judged.proof, judged.left_out)]
     checks = _cells(judged, problems, arguments)
     if show:
         playbook_screen.say(check_table.lines(checks))
     if not judged.plan:
-        # With a plan they were shown beside it.
+        # If there is a plan, they were shown beside it.
         playbook_screen.notices(judged.warnings)
     playbook_screen.problems(problems)
     return checks, problems
@@ -118,7 +118,7 @@ def _cells(
 
 
 def found(judged: judgement.Judgement) -> dict[str, Any]:
-    """Return what later tasks need of a judgement."""
+    """Return the parts of a judgement that later tasks need."""
     return {
         "changed": False,
         "plan": judged.plan,

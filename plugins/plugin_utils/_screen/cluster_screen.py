@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The screen of a run in a cluster of Kubernetes, whose output its pods print."""
+"""The screen of a run in a Kubernetes cluster, whose output its pods print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = ("k8s_kubeconfig", "k8s_context", "k8s_namespace")
 
 def command(playbook: str, asked: Mapping[str, Any], run_id: str) -> str:
     """
-    Write the command line of a playbook about a run.
+    Build the command line of a playbook about a run.
 
     Args:
         asked: The arguments that name the cluster.
@@ -29,7 +29,7 @@ def command(playbook: str, asked: Mapping[str, Any], run_id: str) -> str:
 
 
 class ClusterScreen(job_screen.JobScreen):
-    """Shows the plan when the first pod has made it."""
+    """Shows the plan once the first pod has made it."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class ClusterScreen(job_screen.JobScreen):
 
         Args:
             asked: The arguments that name the cluster.
-            attached: Whether the run began before: then nothing is told of its start.
-            chosen: Whose output is shown.
-            secrets: What no line may show.
+            attached: Whether the run began earlier: then its start is not reported.
+            chosen: Whose output to show.
+            secrets: Values that no line may show.
         """
         super().__init__("", attached, chosen, secrets)
         self._asked = asked
@@ -54,5 +54,5 @@ class ClusterScreen(job_screen.JobScreen):
         self._story = story.Story((), self._mask, attached, wants_ranks=bool(chosen.ranks))
 
     def logs_of(self, run_id: str) -> str:
-        """Write the command that shows the output of a run."""
+        """Build the command that shows the output of a run."""
         return command("logs", self._asked, run_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The screen of a run in a job: its plan is an event among the others, as the job makes it."""
+"""The screen of a run in a job: its plan is an event like the others, because the job makes it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ansible_collections.madctl.multinode.plugins.module_utils._show.chosen impo
 from ansible_collections.madctl.multinode.plugins.plugin_utils._screen import playbook_screen
 
 _LOGS = "ansible-playbook madctl.multinode.logs -e madctl_on=slurm -e madctl_run_root=%s -e madctl_run_id=%s"
-# How remedies of a run name its output.
+# How remedies of a run refer to its output.
 _NAMED = re.compile(r"madctl logs (\S+)(?: --(host|rank) ([\w.:-]*\w))?")
 
 
 def logs(root: str, run_id: str) -> str:
-    """Write the command that shows the output of a run from the directory of runs."""
+    """Build the command that shows the output of a run from the directory of runs."""
     return _LOGS % (shlex.quote(root), run_id)
 
 
 def pointed(problems: Sequence[codes.Problem], logs_of: Callable[[str], str]) -> list[codes.Problem]:
     """
-    Have remedies name the output of a run as it is found where its job is.
+    Make remedies refer to the output of a run as it is found for a job.
 
     Args:
-        logs_of: Writes the command that shows the output of a run.
+        logs_of: Builds the command that shows the output of a run.
     """
 
     def command(match: re.Match[str]) -> str:
@@ -38,7 +38,7 @@ def pointed(problems: Sequence[codes.Problem], logs_of: Callable[[str], str]) ->
 
 
 class JobScreen(playbook_screen.Screen):
-    """Shows the plan when the job has made it."""
+    """Shows the plan once the job has made it."""
 
     def __init__(
         self, root: str, attached: bool = False, chosen: Chosen = EVERYTHING, secrets: Sequence[str] = ()
@@ -48,15 +48,15 @@ class JobScreen(playbook_screen.Screen):
 
         Args:
             root: The directory of runs.
-            attached: Whether the run began before: then nothing is told of its start.
-            chosen: Whose output is shown.
-            secrets: What no line may show.
+            attached: Whether the run began earlier: then its start is not reported.
+            chosen: Whose output to show.
+            secrets: Values that no line may show.
         """
         super().__init__(attached, chosen)
         self._root, self._secrets = root, secrets
 
     def logs_of(self, run_id: str) -> str:
-        """Write the command that shows the output of a run."""
+        """Build the command that shows the output of a run."""
         return logs(self._root, run_id)
 
     def on_event(self, event: dict[str, Any], payload: bytes) -> None:

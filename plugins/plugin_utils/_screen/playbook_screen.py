@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-What a playbook shows beside Ansible's own lines: the story as madctl tells it, and the job's lines.
+What a playbook shows besides Ansible's own lines: the story in madctl's words, and the job's lines.
 
-Where the callback ``madctl.multinode.live`` listens, it gets all of it, and what happens on each node as well;
-otherwise lines go to Ansible's display.
+If the callback ``madctl.multinode.live`` listens, it gets all of that, and also the events of each node; otherwise
+lines go to Ansible's display.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def send(event: dict[str, Any]) -> bool:
 
 
 def say(lines: Iterable[object], is_job: bool = False) -> None:
-    """Show each text as one line, whatever is in it; ``is_job`` where they are the job's own."""
+    """Show each text as one line, whatever it contains; ``is_job`` means that they are the job's own."""
     waiting = [plain_text.plain(line, job_lines.KEPT if is_job else "") for line in lines]
     while waiting:
-        # A message has a bound, and a job may print much at once.
+        # A message has a size limit, and a job may print much at once.
         text = "\n".join(waiting[:_LINES_AT_ONCE])
         for piece in (text[at : at + _CHARACTERS_AT_ONCE] for at in range(0, len(text), _CHARACTERS_AT_ONCE)):
             if not send({"event": events.TEXT, "text": piece, "job": is_job}):
@@ -82,7 +82,7 @@ def tell(stage: str, text: str) -> None:
 
 
 def lines(found: Sequence[codes.Problem]) -> list[str]:
-    """Write problems as madctl does, with remedies in the words of playbooks."""
+    """Format problems as madctl does, with remedies in the words of playbooks."""
     return ["madctl: " + line for line in _folded(found)]
 
 
@@ -92,18 +92,18 @@ def _folded(found: Sequence[codes.Problem]) -> list[str]:
 
 
 def problems(found: Sequence[codes.Problem]) -> None:
-    """Show problems, one line for all hosts that have the same."""
+    """Show problems, one line for all hosts with the same problem."""
     say(lines(found))
 
 
 def notices(found: Sequence[codes.Problem]) -> None:
-    """Show problems that stop nothing."""
+    """Show problems that do not stop anything."""
     for text in _folded(found):
         tell("notice", text)
 
 
 def message(found: Sequence[codes.Problem]) -> str:
-    """Write the message of a task that fails and has shown nothing before."""
+    """Format the message of a task that fails and has shown nothing before."""
     return "\n".join(lines(found))
 
 
@@ -115,19 +115,19 @@ def refusal(found: Sequence[codes.Problem]) -> AnsibleActionFail:
 
 
 def summary(found: Sequence[codes.Problem], host: str) -> str:
-    """Write the message of a task that fails on a host after ``problems`` has shown causes and remedies."""
+    """Format the message of a task that fails on a host after ``problems`` has shown causes and remedies."""
     own = [entry["code"] for entry in found if entry["host"] in (host, None)] or [entry["code"] for entry in found]
     return ", ".join(dict.fromkeys(own)) + ": see above"
 
 
 def refuse(found: Sequence[codes.Problem]) -> None:
-    """Fail with what was found, if anything was."""
+    """Fail with the problems, if there are any."""
     if found:
         raise refusal(found)
 
 
 def probing(hosts: Sequence[str]) -> None:
-    """Begin a line for each node that is probed, where a callback draws them."""
+    """Begin a line for each node that is probed, if a callback draws them."""
     send({"event": events.NODES, "nodes": [{"host": host} for host in hosts]})
 
 
@@ -140,7 +140,7 @@ def planned(plan: Plan, warnings: Sequence[codes.Problem]) -> None:
 
 
 def difference(plan: Plan) -> dict[str, str]:
-    """Show a start as what is there afterwards and was not before."""
+    """Show a start as what exists after it and did not before."""
     after = [*plan_text.ranks(plan), *("%s: %s" % (node["host"], plan_text.argv(node)) for node in plan["nodes"])]
     headers = {"before_header": "nothing", "after_header": "run %s" % plan["run_id"]}
     return {**headers, "before": "", "after": "".join(plain_text.plain(line) + "\n" for line in after)}
@@ -158,8 +158,8 @@ class Screen:
         Prepare.
 
         Args:
-            attached: Whether the run began before: then nothing is told of its start.
-            chosen: Whose output is shown.
+            attached: Whether the run began earlier: then its start is not reported.
+            chosen: Whose output to show.
         """
         self._chosen = chosen
         # The hosts and ranks that have printed.
@@ -176,7 +176,7 @@ class Screen:
         Take the plan of the run.
 
         Args:
-            secrets: What no line may show.
+            secrets: Values that no line may show.
         """
         self._mask = masking.Mask(secrets)
         self._story = story.Story((), self._mask, self._story.is_attached, wants_ranks=bool(self._chosen.ranks))
@@ -195,22 +195,22 @@ class Screen:
             return
         if kind == events.RESTART:
             self._chosen = self._chosen.after(event.get("replaced") or {})
-        if kind != events.PROBED:  # The action tells how many answered.
+        if kind != events.PROBED:  # The action reports how many answered.
             self._waiting.take(event, time.monotonic())
             self._show(self._story.take(event, payload))
             self._beat_in(_DRAW_SECONDS)
 
     def logs_of(self, run_id: str) -> str:
-        """Write the command that shows the output of a run."""
+        """Build the command that shows the output of a run."""
         return _LOGS % run_id
 
     def flush(self) -> None:
-        """Show what no newline has ended."""
+        """Show incomplete lines."""
         self._show(self._story.end())
         self._draw([], "")
 
     def beat(self) -> float | None:
-        """Show what is due though nothing happens; return in how many seconds to call it again, if ever."""
+        """Show what is due even without events; return after how many seconds to call it again, if at all."""
         now = time.monotonic()
         if self._due is not None and now >= self._due:
             self._due = None
@@ -238,7 +238,7 @@ class Screen:
         self._due = due if self._due is None else min(due, self._due)
 
     def _draw(self, rows: Sequence[tuple[story.Source, str]], clock: str) -> None:
-        """Have the callback draw unfinished lines, and what is waited for."""
+        """Make the callback draw unfinished lines, and what the run waits for."""
         below = [_labelled(*row) for row in rows] + [plain_text.plain(clock)] * bool(clock)
         if below != self._below:
             self._below = below
@@ -256,7 +256,7 @@ class Screen:
             self.printed.add((one.host, one.rank))
             if not one.is_hidden and self._chosen.shows(one.host, one.rank):
                 if self._below:
-                    self._draw(list(self._story.unfinished(self._is_live)), "")  # Or it is there twice.
+                    self._draw(list(self._story.unfinished(self._is_live)), "")  # Otherwise it would be shown twice.
                 self._lines(((one.host, one.rank), text) for text in one.texts)
 
     def done(self, result: dict[str, Any], shown: Sequence[codes.Problem] | None = None) -> None:
@@ -264,7 +264,7 @@ class Screen:
         Show how the run ended.
 
         Args:
-            shown: Its problems to show; all where it is None.
+            shown: Its problems to show; None for all.
         """
         if result["detached"]:
             tell("run", "%s is still running" % result["run_id"])

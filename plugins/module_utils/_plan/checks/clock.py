@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find clocks that are certainly off, beyond what the round trip explains. Pure; private to the collection."""
+"""Find clocks that are certainly wrong, beyond what the round trip explains. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def judge(case: Case, _: Choices) -> List[Problem]:
 
 def ahead(time: Times) -> Tuple[float, float]:
     """
-    Return how many seconds a node's clock may be ahead of ours: at least, and at most; the round trip leaves that open.
+    Return by how many seconds a node's clock is ahead of ours, at least and at most: the round trip leaves a range.
 
-    The first is the better estimate: it uses the answer's way alone, and the question's may include a whole handshake.
+    The first is the better estimate: it depends only on the way of the answer; that of the question may include a whole
+    handshake.
 
     Args:
         time: ``begun`` and ``ended`` by the node's clock, ``sent`` and ``received`` by ours.

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.mad
 
 
 def judge(case: Case, _: Choices) -> List[Problem]:
-    """Return what the options would break, and which values of the user's have no effect."""
+    """Return what the options would break, and which of the user's values have no effect."""
     request, is_first = case.request, set(majors(case.facts)) != {2}
     own, mirror = merge(request.additional_context, is_first), request.force_mirror_local
     found = overridden(own)
@@ -46,10 +46,10 @@ def overridden(context: Dict[str, Any]) -> List[Problem]:
 
 def unsafe(own: Dict[str, Any], tags: Sequence[str], mirror: Optional[str], env: Dict[str, Any]) -> List[Problem]:
     """
-    Find what version 1 would paste into a shell line so that it breaks, or means something else.
+    Find values that version 1 would paste into a shell line so that they break it, or change its meaning.
 
-    It writes values of variables between apostrophes, and mounts and names of images as they are. Arguments of the
-    model's script are between double quotes of the node's shell, which substitutes commands there.
+    It puts values of variables in single quotes, and mounts and names of images in no quotes. Arguments of the model's
+    script are in double quotes, in which the node's shell substitutes commands.
     """
     quoted = [(name, value) for name, value in env.items() if "MAD_SECRETS" in name or name == "BUILD_NUMBER"]
     variables = [(key, own.get(key)) for key in ("docker_env_vars", "docker_build_arg", "multi_node_args")]
@@ -100,7 +100,7 @@ def _items(value: Any) -> Iterable[Tuple[Any, Any]]:
 
 
 def shown(name: Any) -> str:
-    """Return a name as it can be printed."""
+    """Return a name in printable form."""
     return str(name) if str(name).isprintable() and name else repr(name)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Choose every node's working directory, and find nodes that lack what the job begins with: script, program or module.
+Choose every node's working directory, and find nodes that lack the job's script, program or module.
 
 Pure; private to the collection.
 """
@@ -20,7 +20,7 @@ _Seen = Sequence[Tuple[str, Files]]
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
-    """Choose the directory that was asked for if every node has it, otherwise home directories if that is allowed."""
+    """Choose the requested directory if every node has it, otherwise home directories if that is allowed."""
     request = case.request
     at_home = replace(choices, cwds=[facts["home"] for facts in case.facts])
     hung = [host for host, facts in case.nodes if facts["files"] is None]
@@ -62,7 +62,7 @@ def _entries(case: Case, seen: _Seen, choices: Choices) -> List[Problem]:
         find(work, shape) for find in (command_line.entry_script, command_line.program, command_line.module)
     )
     found: List[Problem] = []
-    # Work without ranks of its own is started only where the runner itself is.
+    # Work without ranks of its own is started only on nodes where the runner itself is.
     only_first = bool(case.ranks.daemons) and not case.job.counts_ranks
     for host, own in seen[:1] if only_first else seen:
         if own["entry_exists"] is False:
@@ -80,7 +80,7 @@ def _entries(case: Case, seen: _Seen, choices: Choices) -> List[Problem]:
 
 
 def _program(host: str, name: Optional[str], fault: Optional[str]) -> List[Problem]:
-    """Report a program that cannot be executed, by what a node found."""
+    """Report a program that cannot be executed, according to a node."""
     if name is None or fault is None:
         return []
     if fault == "does not exist" or fault.startswith("is not on the PATH"):

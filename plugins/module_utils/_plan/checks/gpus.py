@@ -31,7 +31,7 @@ _SAME_SLOTS = "use the same number everywhere, or set --nproc-per-node"
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
-    """Choose numbers of ranks: what a host list says, otherwise what was asked for, otherwise the number of GPUs."""
+    """Choose numbers of ranks: those of a host list, otherwise the requested number, otherwise the number of GPUs."""
     request, slots = case.request, case.request.slots
     if request.nproc_per_node == "auto" and any(slots):
         most = max(set(slots), key=slots.count) or 0
@@ -63,7 +63,7 @@ def processes(
         wanted: A number, ``auto`` or ``gpu``.
         policy: What to do when nodes have different numbers of GPUs: ``same`` is an error, ``min`` uses the smallest,
             ``per-node`` uses each node's own.
-        without: Message and remedy where no node has a GPU; None for the usual message.
+        without: Message and remedy if no node has a GPU; None for the usual message.
     """
     if wanted not in ("auto", "gpu"):
         numbers = [int(wanted)] * len(nodes)
@@ -73,7 +73,7 @@ def processes(
         if wanted == "gpu":
             return [1] * len(nodes), [problem("GPU_MISSING", host, "no GPU found" + why) for host, _, why in counts]
         message, remedy = without or ("no GPU on any node: 1 process per node" + (counts[0][2] if counts else ""), None)
-        # GPUs that could not be counted are another problem.
+        # GPUs that could not be counted are a problem of their own.
         return [1] * len(nodes), [problem("NO_GPU", None, message, remedy)] * (len(counts) == len(nodes))
     most, least = usual([count for _, count, _ in counts]), min(count for _, count, _ in counts)
     if least and policy == "per-node":
@@ -90,7 +90,7 @@ def processes(
 
 
 def _is_counted(gpus: Gpus) -> bool:
-    """Return whether the number of a node's GPUs is known: a vendor's tool that fails leaves it unknown."""
+    """Return whether the number of a node's GPUs is known: if a vendor's tool fails, it is not."""
     return bool(gpus["count"] or gpus.get("hidden_by") or not gpus.get("note"))
 
 
@@ -99,13 +99,13 @@ def _short(gpus: int, processes: int) -> str:
 
 
 def _hidden(facts: Facts) -> str:
-    """Name the variables that hide GPUs of a node from the job, to put behind a number."""
+    """Name the variables that hide GPUs of a node from the job, worded to follow a number."""
     names = facts["gpus"].get("hidden_by")
     return " (by %s)" % " and ".join(names) if names else ""
 
 
 def too_few(nodes: Nodes, numbers: Sequence[int]) -> List[Problem]:
-    """Return nodes with fewer GPUs than processes; where no node has any, processes compute without."""
+    """Return nodes with fewer GPUs than processes; if no node has any, processes compute without GPUs."""
     some = any(facts["gpus"]["count"] for _, facts in nodes)
     return [
         problem("GPU_TOO_FEW", host, _short(facts["gpus"]["count"], number) + _hidden(facts))
@@ -115,7 +115,7 @@ def too_few(nodes: Nodes, numbers: Sequence[int]) -> List[Problem]:
 
 
 def faults(nodes: Nodes) -> List[Problem]:
-    """Compare GPUs, find processes that use them, and find what is wrong with each node's own."""
+    """Compare GPUs, find processes that use them, and find problems of each node's own GPUs."""
     found = odd("GPU_VENDOR_DIFFERS", nodes, lambda facts: facts["gpus"]["vendor"], "GPUs of")
     found += odd("GPU_DRIVER_DIFFERS", nodes, lambda facts: facts["gpus"].get("driver"), "GPU driver")
     found += odd("GPU_MODEL_DIFFERS", nodes, lambda facts: models_of(facts["gpus"]), "GPUs are")
@@ -133,7 +133,7 @@ def _used(host: str, holder: Holder) -> Problem:
 
 
 def _own_faults(gpus: Gpus) -> List[Tuple[str, str, Optional[str]]]:
-    """Return what is wrong with a node's GPUs by themselves: code, message, and perhaps a remedy of its own."""
+    """Return the problems of a node's own GPUs: code, message, and perhaps a specific remedy."""
     note, models = gpus.get("note"), gpus.get("models") or []
     found: List[Tuple[str, str, Optional[str]]] = []
     if note:
@@ -151,19 +151,19 @@ def _own_faults(gpus: Gpus) -> List[Tuple[str, str, Optional[str]]]:
 
 
 def _is_display(holder: Holder) -> bool:
-    """Return whether a process draws a screen, or watches GPUs, and computes nothing."""
+    """Return whether a process draws a screen or monitors GPUs, and does not compute."""
     words = holder["command"].split()
     return bool(words) and words[0].rpartition("/")[2].rstrip(":") in _DISPLAYS
 
 
 def models_of(gpus: Gpus) -> Optional[str]:
-    """Write the models of a node's GPUs with their numbers; None without any."""
+    """Format the models of a node's GPUs with their numbers; None without any."""
     models = Counter(gpus.get("models") or [])
     return ", ".join("%d × %s" % (count, model) for model, count in sorted(models.items())) or None
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as people write it."""
+    """Format a duration for people."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return "%d %s" % (seconds // size, unit)

@@ -40,7 +40,7 @@ def _lacking(facts: Facts) -> List[Tuple[str, str]]:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes as people write it."""
+    """Format a number of bytes for people."""
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
         if number >= 1 << power:
             return "%.3g %s" % (number / (1 << power), unit)

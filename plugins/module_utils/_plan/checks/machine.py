@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the same machine under two names, and nodes that another run uses. Pure; private to the collection."""
+"""Find machines that are listed under two names, and nodes that another run uses. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import
 
 
 def judge(case: Case, _: Choices) -> List[Problem]:
-    """Return a problem for each name of a machine but its first, and for each node that is in use."""
+    """Return a problem for each name of a machine after its first, and for each node that is in use."""
     first: Dict[Any, str] = {}
     found = []
     for host, facts in case.nodes:

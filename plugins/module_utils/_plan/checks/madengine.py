@@ -12,11 +12,11 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks.context import shown
 from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners import madengine
 
-_Finding = Tuple[str, str, Optional[str]]  # code, message, and perhaps a remedy of its own
+_Finding = Tuple[str, str, Optional[str]]  # code, message, and perhaps a specific remedy
 
 
 def judge(case: Case, _: Choices) -> List[Problem]:
-    """Return what prevents madengine on these nodes, and models that would run one world on each."""
+    """Return what prevents madengine on these nodes, and models that would run a separate world on each."""
     most = madengine.usual(case.facts)
     image = madengine.merge(case.request.additional_context, False).get("MAD_CONTAINER_IMAGE")
     found: List[_Finding] = []
@@ -69,10 +69,10 @@ def _left(container: Container) -> _Finding:
 
 def _is_in_the_way(name: str, facts: Facts, image: Optional[str]) -> bool:
     """
-    Return whether a container keeps madengine from making its own, which is named after its image as well.
+    Return whether a container keeps madengine from creating its own, which is named after the same image.
 
-    Version 1 looks for that name anywhere in the list of containers; any name that begins like one of madengine's is
-    treated as a leftover, whatever its model.
+    Version 1 looks for that name anywhere in the list of containers; any name with a prefix of madengine's is treated
+    as a leftover, whatever its model.
     """
     if name.startswith(run_directory.CONTAINER_PREFIX):
         return True
@@ -84,7 +84,7 @@ def _is_in_the_way(name: str, facts: Facts, image: Optional[str]) -> bool:
 
 
 def _alone(case: Case) -> List[Problem]:
-    """Warn of models whose scripts do not start the ranks of one world."""
+    """Warn about models whose scripts do not start the ranks of one world."""
     models = {model["name"]: model for model in case.facts[0].get("models") or []}
     message = "model %s: nothing in %s mentions " + run_directory.RUNNER
     return [

@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners.mpi
 def judge(case: Case, choices: Choices) -> List[Problem]:
     """Return what prevents mpirun on these nodes."""
     if case.job.has_models:
-        # Which MPI it is, where, and for which user, is a matter of the model's image.
+        # Which MPI it is, where it is, and which user runs it depends on the model's image.
         return _addresses(case, choices)
     found = _kinds(case)
     for host, facts in case.nodes:
@@ -37,7 +37,7 @@ def _addresses(case: Case, choices: Choices) -> List[Problem]:
 
 
 def _kinds(case: Case) -> List[Problem]:
-    """Find nodes without an MPI that madctl knows, or with another one than most nodes."""
+    """Find nodes without an MPI that madctl knows, or with a different one than most nodes."""
     known = {host: recognise(facts["mpi"]) for host, facts in case.nodes}
     asked = case.request.mpirun
     found: List[Problem] = []
@@ -56,7 +56,7 @@ def _kinds(case: Case) -> List[Problem]:
 
 
 def _path(hosts: Sequence[str], what: str, paths: Sequence[str], remedy: str) -> List[Problem]:
-    """Find nodes where mpirun's one command line cannot work because a path differs there."""
+    """Find nodes on which mpirun's single command line cannot work because a path differs."""
     found = []
     for host, path in zip(hosts, paths):
         if path != paths[0]:

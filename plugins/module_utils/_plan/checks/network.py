@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.network_car
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
-    """Choose a network of all nodes; a single node that is asked for none uses loopback."""
+    """Choose a network of all nodes; a single node without a requested network uses loopback."""
     request, wanted = case.request, [case.request.interface_of(host) for host in case.hosts]
     if len(case.hosts) == 1 and wanted == [None] and request.master_addr is None:
         return replace(choices, candidates=[Candidate("lo", "127.0.0.1", "127.0.0.0/8")]), []
@@ -29,7 +29,7 @@ def choose(case: Case, choices: Choices) -> Chosen:
 
 
 def unreadable(nodes: Nodes) -> List[Problem]:
-    """Return a problem for each node whose interfaces are not known."""
+    """Return a problem for each node whose interfaces are unknown."""
     found = []
     for host, fact in nodes:
         if not fact["ifconfig"]:
@@ -57,7 +57,7 @@ def compare(nodes: Nodes, chosen: Sequence[Candidate]) -> List[Problem]:
 
 
 def _takes(value: str, interface: str) -> bool:
-    """Return whether NCCL takes an interface: a list of prefixes, exact after ``=``, the others after ``^``."""
+    """Return whether NCCL uses an interface: a list of prefixes, exact names after ``=``, exclusions after ``^``."""
     if len(value) < 2:
         return True  # NCCL ignores shorter values.
     names = [part.partition(":")[0] for part in value.lstrip("^=").split(",")]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-All checks that are judged before anything is proven, in the order of their findings. Private to the collection.
+All checks that are judged before the proof, in the order of their findings. Private to the collection.
 
-A check is a row of ``_common/catalog``, a look at every node in ``_probe``, and a file here, which is listed below.
+A check consists of a row of ``_common/catalog``, an inspection of every node in ``_probe``, and a file here, which is
+listed below.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.checks impo
 
 @dataclass(frozen=True)
 class Check:
-    """One check: it finds problems with ``judge``, or chooses something as well as it can, whatever it finds."""
+    """One check: its ``judge`` finds problems, or makes a choice as well as it can, whatever it finds."""
 
     name: str
     judge: Optional[Callable[[Case, Choices], List[Problem]]] = None

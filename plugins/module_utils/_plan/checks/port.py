@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the port that nodes meet at on the first of them. Pure; private to the collection."""
+"""Choose the port on the first node at which all nodes meet. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.case import
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
-    """Choose the port that was asked for, 0 if it cannot be used."""
+    """Choose the requested port, 0 if it cannot be used."""
     host, fact = case.hosts[0], case.facts[0]
     if case.request.master_port == "auto":
         return replace(choices, port=fact["port"]["free"]), []

@@ -2,7 +2,7 @@
 """
 Write what every node has to prove before a start, and judge what the nodes reported. Pure; private to the collection.
 
-The nodes prove their storage and the names of their peers as well.
+The nodes also prove their storage and the names of their peers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parts(case: Case, choices: Choices) -> Dict[str, Proof]:
 
 
 def _add_network(proof: Dict[str, Proof], case: Case, choices: Choices) -> None:
-    """Let the first node listen where the plan says, all others connect to it, and each ask for its routes."""
+    """Let the first node listen as planned, let all others connect to it, and let each query its routes."""
     hosts, candidates = case.hosts, choices.candidates
     address, token = candidates[0].address, case.request.run_id
     proof[hosts[0]]["listen"] = {
@@ -97,7 +97,7 @@ def judge(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[P
 
 
 def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[int]:
-    """Return the ports that the first node listened on, 0 for one of its choice; none if it could not listen."""
+    """Return the ports that the first node listened on, 0 for a port of its choice; none if it could not listen."""
     for host, wanted in proof.items():
         result = results.get(host, {})
         if "listen" in wanted and "msg" not in result and result.get("listen", "it gave no reason") is None:
@@ -106,7 +106,7 @@ def _ports(proof: Dict[str, Proof], results: Dict[str, Dict[str, Any]]) -> List[
 
 
 def _missing(wanted: Proof, result: Dict[str, Any], ports: Sequence[int]) -> List[str]:
-    """Name what a node had to prove and did not report, or not in full: silence is not a proof."""
+    """Name what a node had to prove but did not report completely: silence does not prove anything."""
     tried = {entry["port"] for entry in result.get("connect", [])}
     lacks = {
         "listen": "listen" in wanted and "listen" not in result,

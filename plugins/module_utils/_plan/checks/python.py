@@ -19,10 +19,10 @@ class _Interpreter(NamedTuple):
 
 
 def choose(case: Case, choices: Choices) -> Chosen:
-    """Choose the Python that was asked for, otherwise every node's own if that is allowed, and take its report."""
+    """Choose the requested Python, otherwise every node's own if that is allowed, and use its report."""
     request, known = case.request, [(_interpreter(fact, "wanted"), _interpreter(fact, "own")) for fact in case.facts]
     if not case.job.uses_python:
-        # The work starts Python by itself.
+        # The work itself starts Python.
         anything = [str(wanted.path if wanted.exists else own.path or "python3") for wanted, own in known]
         return replace(choices, pythons=anything, reports=[None] * len(known)), []
     found: List[Problem] = []
@@ -32,7 +32,7 @@ def choose(case: Case, choices: Choices) -> Chosen:
     found = [problem("PYTHON_MISSING", host, "no Python at %s" % request.python_of(host)) for host in required]
     is_own = [False] * len(known)
     if len(missing) > len(required):
-        # Nodes that were given one of their own keep it.
+        # Nodes that were given their own Python keep it.
         is_own = [request.python_of(host) == request.python for host in case.hosts]
         chosen = [own if free else wanted for (wanted, own), free in zip(known, is_own)]
         if request.python:
@@ -50,7 +50,7 @@ def _interpreter(fact: Facts, which: str) -> _Interpreter:
 
 
 def _faults(case: Case, host: str, one: _Interpreter, is_own: bool) -> List[Problem]:
-    """Return what is wrong with a node's Python, as a list of at most one; a missing one was asked for by its path."""
+    """Return the problem of a node's Python, in a list of at most one; a missing one was requested by its path."""
     named = command_line.named_python(case.request.work)
     if not one.exists:
         return [problem("PYTHON_MISSING", host, "python3 not found")] if is_own else []
@@ -65,7 +65,7 @@ def _faults(case: Case, host: str, one: _Interpreter, is_own: bool) -> List[Prob
 
 
 def _is_version(named: Optional[str], version: str) -> bool:
-    """Return whether a Python of a version has a name such as python3.11; a path is taken as it is."""
+    """Return whether a Python of a version has a name such as python3.11; a path is accepted as it is."""
     if not named or "/" in named:
         return True
     return (version + ".").startswith(named[len("python") :].rstrip(".") + "." if named != "python" else "")

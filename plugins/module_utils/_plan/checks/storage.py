@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Find paths that are not on storage that all nodes share: mounts first, then what nodes read from each other.
+Find paths that are not on storage shared by all nodes: by their mounts first, then by what nodes read from each other.
 
 Pure; private to the collection.
 """
@@ -27,12 +27,12 @@ def judge(case: Case, _: Choices) -> List[Problem]:
 
 def judge_mounts(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bool = True) -> List[Problem]:
     """
-    Judge the mounts of every node, as far as facts tell.
+    Judge the mounts of every node, as far as facts show.
 
     Args:
         nodes: Names and facts, in rank order; ``mounts`` of each has one entry per shared path.
         more_types: Types of file systems that also count as shared.
-        proof_follows: Whether a node's own directory may be what the others see, which only the proof shows.
+        proof_follows: Whether a node's local directory may be the one that the others see, which only the proof shows.
     """
     found: List[Problem] = []
     for mounts in _by_path(nodes):
@@ -45,19 +45,19 @@ def judge_mounts(nodes: Nodes, more_types: Sequence[str] = (), proof_follows: bo
             entry for host, mount in mounts for entry in _wrong(host, mount, None if host in hopeful else own.get(host))
         ]
         bad = {entry["host"] for entry in wrong}
-        # A file server, or a bound directory, names a disk of the machine, which cannot be compared.
+        # A file server, or a bind mount, names a disk of the machine, which cannot be compared.
         found += wrong + _compare([(host, mount) for host, mount in mounts if host not in bad and host not in hopeful])
     return found
 
 
 def _by_path(nodes: Nodes) -> List[Mounts]:
-    """Return what every node has at each shared path, in rank order."""
+    """Return every node's mount of each shared path, in rank order."""
     paths: Iterable[Tuple[Mount, ...]] = zip(*(facts["mounts"] for _, facts in nodes))
     return [[(host, mount) for (host, _), mount in zip(nodes, mounts)] for mounts in paths]
 
 
 def _own(mounts: Mounts, more_types: Sequence[str]) -> Dict[str, Problem]:
-    """Return nodes with a path on a local file system, each with the problem that this is unless it is proven."""
+    """Return nodes with a path on a local file system, each with the problem that it has unless the proof succeeds."""
     return {
         host: _not_shared(host, mount)
         for host, mount in mounts
@@ -75,12 +75,12 @@ def _not_shared(host: str, mount: Mount) -> Problem:
 
 
 def is_mixed(nodes: Nodes, more_types: Sequence[str] = ()) -> bool:
-    """Return whether some nodes have a path on a local file system that others have on a shared one."""
+    """Return whether a path is on a local file system on some nodes and on a shared one on others."""
     return any(0 < len(_own(mounts, more_types)) < len(mounts) for mounts in _by_path(nodes))
 
 
 def _is_untried(mounts: Mounts, own: Dict[str, Problem]) -> bool:
-    """Return whether a proof could show what types do not: all directories are local, and nobody was to write."""
+    """Return whether a proof could show what types do not: all directories are local, and no node was to write."""
     return len(own) == len(mounts) > 1 and not any(
         mount["read_only"] or mount.get("proven") or "file" in mount or "write_error" in mount for _, mount in mounts
     )
@@ -94,9 +94,9 @@ def _untried(mounts: Mounts) -> Problem:
 
 def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
     """
-    Keep nodes whose own directory may be the one that others see: a file server, or one machine's that is bound there.
+    Keep nodes whose local directory may be the one that others see: on a file server, or on one machine by bind mounts.
 
-    They read what the others wrote; paths that are only read are compared at once.
+    They read what the others wrote; read-only paths are compared immediately.
     """
     most = usual([mount["mark"] for host, mount in mounts if host not in own and mount.get("mark")])
     writers = {host for host, mount in mounts if mount.get("file")}
@@ -113,7 +113,7 @@ def _hopeful(mounts: Mounts, own: Dict[str, Problem]) -> Dict[str, Problem]:
 
 
 def _wrong(host: str, mount: Mount, own: Optional[Problem]) -> List[Problem]:
-    """Return what is wrong with one mount, as a list of at most one; ``own`` is what is wrong with a local one."""
+    """Return the problem of one mount, in a list of at most one; ``own`` is the problem of a local one."""
     fault = _unreadable(mount)
     if fault is None and own:
         return [own]
@@ -150,7 +150,7 @@ def _unwritable(mount: Mount) -> Optional[Tuple[str, str]]:
 
 
 def _compare(mounts: Mounts) -> List[Problem]:
-    """Compare what is mounted, or, for a path that is only read, its contents."""
+    """Compare mounts or, for a read-only path, their contents."""
     path = mounts[0][1]["path"] if mounts else ""
     if any(mount.get("mark") for _, mount in mounts):
         others = odd_ones(mounts, lambda mount: mount.get("mark") or "")
@@ -170,11 +170,12 @@ def _compare(mounts: Mounts) -> List[Problem]:
 
 def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Reading]]:
     """
-    Return what every node has to read: all read the first writer's file, and the first writer reads all others'.
+    Return what every node has to read: all read the first writer's file, and the first writer reads the files of all
+    others.
 
     Returns:
-        By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise`` is what is wrong
-        with a node whose directory is local, unless files are seen both ways.
+        By host a list of ``path`` and ``names`` (file name by the host that wrote it); ``otherwise`` is the problem of
+        a node whose directory is local, unless files are visible in both directions.
     """
     wanted: Dict[str, List[Reading]] = {host: [] for host, _ in nodes}
     for mounts in _by_path(nodes):
@@ -195,7 +196,7 @@ def reading(nodes: Nodes, more_types: Sequence[str] = ()) -> Dict[str, List[Read
 
 
 def _first(writers: Iterable[str], own: Container[str]) -> str:
-    """Return the node by whose files the others are judged: the first whose directory is not local, if there is one."""
+    """Return the node whose files are the reference: the first whose directory is not local, if there is one."""
     return min(writers, key=lambda host: host in own)
 
 
@@ -209,7 +210,7 @@ def written(facts: Facts) -> List[Written]:
 
 
 def proven(nodes: Nodes) -> Optional[str]:
-    """Return the first path that all of several nodes could write to, where they leave word of a failure."""
+    """Return the first path that all of several nodes could write to, where they announce failures."""
     shared = (mounts for mounts in _by_path(nodes) if len(nodes) > 1 and all(mount.get("file") for _, mount in mounts))
     return next((mounts[0][1]["path"] for mounts in shared), None)
 
@@ -219,7 +220,7 @@ def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any
     Judge what nodes read from each other.
 
     Args:
-        proof: By host what was ``written`` there and what had to be ``read``, in rank order.
+        proof: By host what it has ``written`` and what it had to ``read``, in rank order.
         answers: By host what it read, in the same order; hosts without an answer are left out.
     """
     nonces = {(host, own["path"]): own["nonce"] for host, wanted in proof.items() for own in wanted["written"]}
@@ -247,15 +248,15 @@ def judge_reading(proof: Dict[str, Proof], answers: Dict[str, List[Dict[str, Any
 
 def _blame(path: str, pairs: Pairs, writers: Sequence[str], own: Dict[str, Problem]) -> List[Problem]:
     """
-    Blame nodes with a local directory that is not what the first writer sees, then the odd ones of all others.
+    Blame nodes with a local directory that the first writer does not see, then the odd ones of all others.
 
     Args:
-        pairs: Who did not see whose file.
-        own: What is wrong with local directories, by host, unless it is proven that they are shared.
+        pairs: Which node did not see whose file.
+        own: The problem of local directories, by host, unless the proof shows that they are shared.
     """
     first = _first(writers, own)
     others = _others(pairs, first)
-    # The first is the measure, unless nobody agrees with it.
+    # The first writer is the reference, unless no other node agrees with it.
     local = [host for host in own if host in others or (host == first and set(writers) - {first} <= set(others))]
     rest = [pair for pair in pairs if not set(pair) & set(local)]
     return [own[host] for host in local] + _odd(path, rest, first, len(set(writers) - set(local)))
@@ -266,7 +267,7 @@ def _others(pairs: Pairs, first: str) -> List[str]:
 
 
 def _odd(path: str, pairs: Pairs, first: str, count: int) -> List[Problem]:
-    """Blame the odd ones out: those that do not agree with the first writer, or the first when none of many does."""
+    """Blame the odd ones out: those that disagree with the first writer, or the first if none of many agrees."""
     others = _others(pairs, first)
     if len(others) > 1 and len(others) == count - 1:
         return [problem("STORAGE_DIFFERS", first, "%s holds different files than on the other nodes" % path)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare versions of what the job uses, and sum up what a node is. Pure; private to the collection."""
+"""Compare the versions that the job uses, and summarise the properties of a node. Pure; private to the collection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.runners imp
 
 
 def judge(case: Case, choices: Choices) -> List[Problem]:
-    """Return what differs; on shared storage numbers of users have to agree."""
+    """Return the differences; with shared storage, user ids have to agree."""
     nodes, pairs = case.nodes, [(host, report) for host, report in zip(case.hosts, choices.reports) if report]
     found = odd("TORCH_DIFFERS", pairs, _build, "torch")
     for package in ("nvidia_nccl_cu11", "nvidia_nccl_cu12", "nvidia_nccl_cu13"):
@@ -48,7 +48,7 @@ def _mpi_of(facts: Facts) -> Optional[str]:
 
 
 def fingerprint(facts: Facts, report: Optional[Report]) -> Dict[str, Any]:
-    """Return what a node is, for a person or a program that compares nodes; None where something is not known."""
+    """Summarise a node, for a person or a program that compares nodes; None for unknown properties."""
     packages = report.get("packages", {}) if report else {}
     build, gpus_of = (report.get("torch_build") or {}) if report else {}, facts["gpus"]
     low, high = clock.ahead(facts["time"])

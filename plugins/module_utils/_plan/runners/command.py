@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The user's own command, once wherever the runner would start. Pure; private to the collection."""
+"""The user's own command, once on every node where the runner would start. Pure; private to the collection."""
 
 from __future__ import annotations
 

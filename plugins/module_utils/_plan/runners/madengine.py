@@ -3,8 +3,8 @@
 madengine on every node, under our wrapper. Pure; private to the collection.
 
 Version 1 reads ``multi_node_args`` of its additional context; version 2 ignores them and forwards some variables of its
-environment into the container. Both get both, which is safe. A madengine that does not print its version is treated as
-version 1, which needs more care.
+environment into the container. Both versions get both, which is safe. A madengine that does not print its version is
+treated as version 1, which needs more care.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from ansible_collections.madctl.multinode.plugins.module_utils._plan.starter imp
 from ansible_collections.madctl.multinode.plugins.module_utils._request import madengine_options
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
 
-# What madengine runs the script of a model with, in its container.
+# The program with which madengine runs the script of a model in its container.
 _MODEL = run_directory.CONTAINER_PLACE + "/model"
-# A value of the user's would be right on one node only.
+# A user's value would be right on one node only.
 RANKS = ("NNODES", "NODE_RANK")
-# Without a limit of ours madengine ends a model after two hours; 0 means no limit to some versions, at once to others.
+# Without our limit, madengine ends a model after two hours; 0 means no limit to some versions, but immediately to
+# others.
 FOREVER_SECONDS = 31536000
 
 
@@ -37,13 +38,13 @@ def major(version: Optional[str]) -> Optional[int]:
 
 
 def version_of(fact: Facts) -> Optional[str]:
-    """Return what a node's madengine prints of its version; None without one."""
+    """Return the version that a node's madengine prints; None without one."""
     found = fact.get("madengine")
     return found["version"] if found else None
 
 
 def usual(facts: Sequence[Facts]) -> Optional[str]:
-    """Return the version that most nodes have, of those that print it."""
+    """Return the version that most nodes have, among those that print it."""
     found = [version_of(fact) for fact in facts]
     most = comparison.usual([major(version) for version in found if major(version)])
     return next((version for version in found if most and major(version) == most), None)
@@ -75,9 +76,9 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], marks: Dict[str, str]) 
     Merge a node's values with the user's own context.
 
     Args:
-        own: The user's; its values win, except for ranks.
-        chosen: ``multi_node_args`` of this node; numbers are numbers, since madengine multiplies them.
-        marks: Variables of our own for the container.
+        own: The user's context; its values win, except for ranks.
+        chosen: ``multi_node_args`` of this node; numbers are not texts, since madengine multiplies them.
+        marks: Our own variables for the container.
     """
     given = {key: value for key, value in (own.get("multi_node_args") or {}).items() if key not in RANKS}
     variables = {**(own.get("docker_env_vars") or {}), **marks}
@@ -86,7 +87,7 @@ def context(own: Dict[str, Any], chosen: Dict[str, Any], marks: Dict[str, str]) 
 
 
 def _argv(request: Request, fact: Facts, version: Optional[int], merged: Dict[str, Any]) -> List[Word]:
-    """Write a node's command line of madengine; the context is one word, a Python literal."""
+    """Build a node's command line of madengine; the context is one word, a Python literal."""
     found, more, mirror = fact.get("madengine"), request.work, request.force_mirror_local
     # Version 2 takes one tag per option, of which version 1 would keep only the last.
     tags = [word for tag in request.tags for word in ("--tags", tag)] if version == 2 else ["--tags", *request.tags]
@@ -96,15 +97,15 @@ def _argv(request: Request, fact: Facts, version: Optional[int], merged: Dict[st
         words += ["--force-mirror-local", mirror]
     if "--live-output" not in more:
         words.append("--live-output")
-    # A timeout on a model's card is used as without madctl.
+    # The timeout on a model's card applies as without madctl.
     is_limited = any(model["timeout"] for model in fact.get("models") or [])
     if not is_limited and madengine_options.option(more, "--timeout") is None:
-        words += ["--timeout", str(FOREVER_SECONDS)]  # madctl has a --timeout of its own.
+        words += ["--timeout", str(FOREVER_SECONDS)]  # madctl has its own --timeout.
     return [*words, *more]
 
 
 def _environment(env: Dict[str, Word]) -> Dict[str, str]:
-    """Return what version 2 forwards into its container, besides what every job gets, which is ``env``."""
+    """Return the variables that version 2 forwards into its container, besides ``env``, which every job gets."""
     words = [
         *("torchrun", "--nnodes", env["NNODES"], "--node_rank", env["NODE_RANK"]),
         *("--nproc_per_node", env["NPROC_PER_NODE"]),
@@ -115,11 +116,11 @@ def _environment(env: Dict[str, Word]) -> Dict[str, str]:
 
 
 def _multi_node_args(launch: Launch, rank: int, env: Dict[str, Word], is_counted: bool) -> Dict[str, Any]:
-    """Return what madengine calls so; numbers are numbers."""
+    """Return the ``multi_node_args`` of madengine's context; numbers are not texts."""
     return {
-        # Version 1 writes no other command line that works; ours takes its place.
+        # Version 1 writes no other command line that works; ours replaces it.
         "RUNNER": "torchrun",
-        # GPUs that were not counted here madengine counts itself.
+        # madengine itself counts GPUs that were not counted here.
         **({"MAD_RUNTIME_NGPUS": launch.choices.nprocs[rank]} if is_counted else {}),
         "NNODES": len(launch.case.hosts),
         "NODE_RANK": rank,
@@ -131,7 +132,7 @@ def _multi_node_args(launch: Launch, rank: int, env: Dict[str, Word], is_counted
 
 
 def _model(launch: Launch, rank: int, args: Dict[str, Any], version: Optional[int], env: Dict[str, Word]) -> ModelWork:
-    """Return what a node's madengine must do."""
+    """Return the work of a node's madengine."""
     request, fact = launch.case.request, launch.case.facts[rank]
     found = fact.get("madengine")
     marks = {run_directory.RUN_ID: request.run_id, **request.attempt_variables}
@@ -164,7 +165,7 @@ def _write(launch: Launch, parts: List[Part]) -> None:
 
 
 def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:
-    """Return what our wrapper of madengine reads, and the key with which it asks its supervisor for daemons."""
+    """Return what our wrapper of madengine reads, and the key with which it requests daemons from its supervisor."""
     model = node["model"]
     assert model is not None
     scripts = container_scripts.of(plan, node, model)

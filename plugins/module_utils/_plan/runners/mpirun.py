@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-mpirun on the first node, and the daemons that it asks for on all others. Pure; private to the collection.
+mpirun on the first node, and the daemons that it requests on all others. Pure; private to the collection.
 
-The environment says what starts the daemons, so the command line, which a script of the user gets as a prefix, is short
+The environment specifies what starts the daemons, so the command line, which a user's script gets as a prefix, is short
 and has no word with a space in it.
 """
 
@@ -56,10 +56,10 @@ def recognise(found: Optional[Mpirun]) -> Optional[Mpi]:
 @dataclass(frozen=True)
 class Setting:
     """
-    What mpirun is told besides the program that it runs once per rank.
+    The settings of mpirun besides the program that it runs once per rank.
 
     ``slots`` are the address and the number of ranks of every node, ``agent`` the words that start daemons. ``network``
-    is the job's in CIDR notation and ``interface`` the first node's, None where daemons need no network. ``given`` are
+    is the job's in CIDR notation and ``interface`` the first node's, None if daemons need no network. ``given`` are
     the user's own arguments, and ``chosen`` the variables that the user set.
     """
 
@@ -85,7 +85,7 @@ def words(setting: Setting, mpi: Mpi) -> List[Word]:
 
 
 def environment(setting: Setting, mpi: Mpi) -> Dict[str, str]:
-    """Return the variables that mpirun and its daemons need, without those that the user chose otherwise."""
+    """Return the variables that mpirun and its daemons need, except those that the user set differently."""
     found = _openmpi(setting, mpi) if mpi.kind == OPENMPI else _hydra(setting)
     return {name: value for name, value in found.items() if not _contradicted(name, setting)}
 
@@ -94,10 +94,11 @@ def _openmpi(setting: Setting, mpi: Mpi) -> Dict[str, str]:
     start = {"agent": " ".join(setting.agent), "no_tree_spawn": "1"}
     four = mpi.version.startswith("4")
     prefix, plm = ("OMPI_MCA_", "rsh") if four else ("PRTE_MCA_", "ssh")
-    # The plan says what runs where. In a job of Slurm, or where pam_slurm_adopt let madctl in, mpirun would ask Slurm.
+    # The plan decides what runs on which node. In a Slurm job, or where pam_slurm_adopt let madctl in, mpirun would
+    # query Slurm.
     found = {prefix + "plm": plm, prefix + "ras": "^slurm"}
     found.update({"%splm_%s_%s" % (prefix, plm, key): value for key, value in start.items()})
-    # Supervisors own the daemons, so none may leave its session.
+    # Supervisors own the daemons, so no daemon may leave its session.
     found[prefix + ("orte_leave_session_attached" if four else "prte_leave_session_attached")] = "1"
     if setting.network:
         found[prefix + ("oob_tcp_if_include" if four else "prte_if_include")] = setting.network
@@ -110,10 +111,10 @@ def _openmpi(setting: Setting, mpi: Mpi) -> Dict[str, str]:
 
 def _hydra(setting: Setting) -> Dict[str, str]:
     found = {
-        "HYDRA_RMK": "user",  # No scheduler's list of hosts.
+        "HYDRA_RMK": "user",  # Do not read a scheduler's list of hosts.
         "HYDRA_LAUNCHER": "rsh",
         "HYDRA_LAUNCHER_EXEC": setting.agent[0],
-        # Each node gets its own variables from its daemon; those of the first node are of no use to others.
+        # Each node gets its own variables from its daemon; those of the first node are useless to others.
         "HYDRA_ENV": "none",
     }
     if setting.agent[1:]:
@@ -122,7 +123,7 @@ def _hydra(setting: Setting) -> Dict[str, str]:
 
 
 def _contradicted(name: str, setting: Setting) -> bool:
-    """Return whether the user chose interfaces differently: MPI refuses to start when it gets both."""
+    """Return whether the user chose interfaces differently: MPI refuses to start if it gets both choices."""
     if name == "HYDRA_IFACE":
         return bool({"-iface", "--iface"} & set(setting.given))
     if "_if_include" not in name:
@@ -147,7 +148,7 @@ def _setting(launch: Launch) -> Setting:
 
 def _write(launch: Launch, parts: List[Part]) -> None:
     if launch.case.job.has_models:
-        return  # Which MPI it is, is known only in the container of a model.
+        return  # Which MPI it is, is only known in the container of a model.
     mpi, request, setting = recognise(launch.case.facts[0]["mpi"]), launch.case.request, _setting(launch)
     assert mpi is not None
     parts[0].argv = parts[0].prefix = [*words(setting, mpi), *launch.program(0, run_directory.RANK_WRAPPER)]
@@ -159,14 +160,14 @@ def _write(launch: Launch, parts: List[Part]) -> None:
 
 
 def _files(plan: Plan, node: NodePlan, secret: str) -> Dict[str, str]:
-    """Return what our wrapper of a rank reads, since mpirun has one command line for all nodes, and our agent's key."""
+    """Return what our wrapper of a rank reads, since all nodes share mpirun's command line, and our agent's key."""
     words = [unpack(word) for word in node["rank_argv"] or []]
     ranks = {"python": node["python"], "argv": words, "start_timeout": plan["start_timeout"]}
     return {run_directory.RANKS: json.dumps(ranks), **({} if node["node_rank"] else {run_directory.RELAY_KEY: secret})}
 
 
 def _relay(plan: Plan, node: NodePlan, secret: str) -> Relay:
-    """Return a node's part in starting daemons; a plan without ranks leaves open how many come, and how often."""
+    """Return a node's part in starting daemons; a plan without ranks leaves open how many there are, and how often."""
     is_known = node["rank_argv"] is not None
     hands = runners.job_of(plan["shape"], plan["runner"]).has_models
     return {

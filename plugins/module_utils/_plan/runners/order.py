@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-All runners. A runner is a row of ``_common/runners`` and a file here, which is listed below.
+All runners. A runner consists of a row of ``_common/runners`` and a file here, which is listed below.
 
 Private to the collection.
 """
@@ -18,13 +18,16 @@ STARTERS: Tuple[Starter, ...] = (torchrun.STARTER, mpirun.STARTER, command.START
 
 
 def of(shape: str, runner: str) -> List[Starter]:
-    """Return what writes a plan: the runner, then for work that is not a script what its shape brings."""
+    """Return what writes a plan: the starter of the runner, then for work other than a script that of its shape."""
     names = dict.fromkeys((runners.ranks_by(runner).name, runners.job_of(shape, runner).name))
     return [starter for name in names for starter in STARTERS if starter.name == name]
 
 
 def on_node(plan: Plan, node: NodePlan, secret: str) -> Dict[str, Any]:
-    """Return what runners need on a node: ``files`` by name, the ``relay`` of daemons, what runs ``after`` the job."""
+    """
+    Return what runners need on a node: ``files`` by name, the ``relay`` of daemons, the program that runs ``after`` the
+    job.
+    """
     starters = of(plan["shape"], plan["runner"])
     given = [starter.files(plan, node, secret) for starter in starters if starter.files]
     return {

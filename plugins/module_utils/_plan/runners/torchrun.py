@@ -14,11 +14,11 @@ def _write(launch: Launch, parts: List[Part]) -> None:
     case, choices = launch.case, launch.choices
     for rank, part in enumerate(parts):
         part.argv = argv(launch, rank)
-        # A person or a script appends Python scripts, so the option that refuses them is left out.
+        # Users or scripts append Python scripts, so the option that refuses them is left out.
         part.prefix = part.argv[:-1]
         if case.job.uses_python:
             shim = launch.program(rank, run_directory.RANK_WRAPPER)
-            # The work's own options are none of torchrun's, whatever their names are.
+            # The work's own options are not torchrun's, whatever their names are.
             part.argv += ["--", *shim, *command_line.rank_argv(case.request.work, choices.pythons[rank])]
             part.env.update(threads(choices.nprocs[rank]))
 
