@@ -122,7 +122,14 @@ def test_a_run_that_failed_has_a_page_and_collect_writes_it_too(launch, on, tmp_
     assert done.json["data"]["report"] == str(place) and done.json["data"]["missing"] == []
     text = html.unescape(place.read_text())
     assert text.index("node2 rank 1: exit code 7") < text.index("giving up") < text.index("Timeline")
-    for part in (f"madctl logs {run_id} --rank 1", "2 nodes answered", "all 2 joined", "no GPU on any node", "torch"):
+    # Not that both joined: the other rank may be stopped before it does.
+    for part in (
+        f"madctl logs {run_id} --rank 1",
+        "2 nodes answered",
+        "started on 2 nodes",
+        "no GPU on any node",
+        "torch",
+    ):
         assert part in text
     assert not re.search("Incomplete|Nobody followed|is not known", text)
     collected = madctl("collect", "--to", str(tmp_path / "run"), "--output", "json")
@@ -138,7 +145,7 @@ def test_a_run_that_failed_has_a_page_and_collect_writes_it_too(launch, on, tmp_
     story.unlink()
     assert madctl("report", run_id, "--to", str(place)).code == 0
     alone = html.unescape(place.read_text())
-    assert "Nobody followed the start" in alone and "node2 rank 1: exit code 7" in alone and "all 2 joined" in alone
+    assert "Nobody followed the start" in alone and "node2 rank 1: exit code 7" in alone
 
 
 @pytest.mark.lab
