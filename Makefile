@@ -119,7 +119,7 @@ test-setup: torch mpi frameworks kubernetes-core ## install what tests on hosts 
 	  apt-get install -q -y --reinstall --download-only net-tools >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -q -y --reinstall --download-only net-tools >/dev/null; }
 	fi
 
-test: lint test-setup ## run linters and all tests, on real hosts if root
+test: lint test-setup ## run linters and all tests, on lab hosts if root
 	@# Tests wait more than they compute. A file's tests share hosts and stay together. Tests on hosts come first, and the
 	# others fill the rest of the shorter half; ordered by the number of tests, the longest files would come last.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests

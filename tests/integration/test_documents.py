@@ -28,7 +28,7 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "make lint"): "it is part of make test",
     (
         "CONTRIBUTING.md",
-        "make test         # before you send: linters and all tests, on real hosts; needs root",
+        "make test         # before you send: linters and all tests, on lab hosts; needs root",
     ): "as above",
     ("CONTRIBUTING.md", ".venv/bin/pytest tests/integration/test_launch.py -k reduce"): "it is part of make test",
     ("CONTRIBUTING.md", "molecule test -s net_tools"): "tests/integration/test_molecule.py does it",
