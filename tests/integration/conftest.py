@@ -12,6 +12,7 @@ import pytest
 
 from madctl.lab import power
 from tests.integration import bare_ansible, launchers
+from tests.integration import browser as browsers
 from tests.integration import storage_cluster as storage
 from tests.integration.command import JOBS, madctl, wait_for
 from tests.integration.host_processes import kill, left_behind, on_host, processes_of
@@ -182,3 +183,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("faults")
         for text, seconds in rows:
             terminalreporter.write_line(f"{text} {seconds:.1f} s |")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A real browser, for all tests of a file."""
+    if not browsers.is_there():
+        pytest.skip("not installed: chromium chromium-driver")
+    with browsers.browser(tmp_path_factory.mktemp("browser")) as found:
+        yield found

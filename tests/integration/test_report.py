@@ -15,14 +15,6 @@ from tests.unit.madctl.report import runs
 WIDE, NARROW = (1600, 900), (400, 800)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not browsers.is_there():
-        pytest.skip("not installed: chromium chromium-driver")
-    with browsers.browser(tmp_path_factory.mktemp("browser")) as found:
-        yield found
-
-
 def check(browser, path, size, scheme="light"):
     """Look at a page as somebody does whose browser runs no scripts: nothing is loaded, complained about or too wide."""
     browser.size(*size, scheme, scripts=False)

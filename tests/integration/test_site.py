@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.integration import browser as browsers
 from tests.integration.command import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -65,14 +64,6 @@ def served(site):
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not browsers.is_there():
-        pytest.skip("not installed: chromium chromium-driver")
-    with browsers.browser(tmp_path_factory.mktemp("browser")) as found:
-        yield found
 
 
 @pytest.fixture(params=["disk", "HTTP"])
