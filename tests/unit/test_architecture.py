@@ -196,7 +196,7 @@ SSH = {
     "_probe/node_facts.py": {
         "SSH_CONNECTION": _MANAGEMENT,
         "address of an SSH connection": _MANAGEMENT,
-        "where sshd knows none": _MANAGEMENT,
+        "if sshd knows none": _MANAGEMENT,
     },
     "_request/host_files.py": {
         "hostlist.SSH_PORT": _SSH_PORT,
@@ -211,11 +211,11 @@ SSH = {
         "ansible_ssh_common_args": _NAMES,
     },
     "_supervise/mpi_agent.py": {
-        "where mpirun expects ssh": _LAUNCHER,
+        "Stand in for ssh under mpirun": _LAUNCHER,
         "like ssh, it joins the words": _LAUNCHER,
         "as ssh would": _LAUNCHER,
     },
-    "_supervise/mpi_relay.py": {"where it would call ssh": _LAUNCHER},
+    "_supervise/mpi_relay.py": {"in place of ssh": _LAUNCHER},
 }
 
 

@@ -18,8 +18,9 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways.dialled imp
 
 _TURN_SECONDS, _END_SECONDS = 0.2, 20.0
 _SAID_BYTES = 1 << 16
-# A node that does not see our programs reports that by itself, before Slurm ends the step on all nodes.
-_SEES = 'test -r "$0" || { echo "madctl: $SLURMD_NODENAME: cannot see $0" >&2; exit 1; }; exec "$@"'
+# A node that does not see our programs reports that by itself; srun tells its exit code if the line is lost.
+_UNSEEN = 66
+_SEES = 'test -r "$0" || { echo "madctl: $SLURMD_NODENAME: cannot see $0" >&2; exit %d; }; exec "$@"' % _UNSEEN
 _SAYS = re.compile(r"madctl: ([^\s:]+): (.+)")
 _SHARE = "choose a directory that all nodes see: --run-root PATH"
 
@@ -37,13 +38,13 @@ class Step(Arrivals):
         """
         super().__init__(door)
         self._place, self._count = place, count
+        self._launcher = os.path.abspath(sys.argv[0])
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def __enter__(self) -> Step:
-        launcher = os.path.abspath(sys.argv[0])
         key = os.path.join(self._place, job_directory.KEY)
-        agent = [sys.executable, "-I", "-S", launcher, "_ways.slurm", str(self.door.address[1]), key]
-        program = ["/bin/sh", "-c", _SEES, launcher, *agent]
+        agent = [sys.executable, "-I", "-S", self._launcher, "_ways.slurm", str(self.door.address[1]), key]
+        program = ["/bin/sh", "-c", _SEES, self._launcher, *agent]
         with open(os.path.join(self._place, job_directory.AGENTS_LOG), "ab") as log:
             self._process = subprocess.Popen(
                 slurm.srun(self._count, program),
@@ -77,16 +78,20 @@ class Step(Arrivals):
         return []
 
     def _failures(self, otherwise: str) -> List[codes.Problem]:
-        """Blame the nodes that reported a problem; if none did, all that have not dialled in."""
+        """Blame the nodes that reported a problem, or whose agent ended; if there are none, all that are missing."""
         missing, lines = self.door.missing(), self._said()
-        found = [_SAYS.fullmatch(line) for line in lines]
-        own = {said[1]: said[2] for said in found if said and said[1] in missing}
+        causes = {host: self._cause(code) for host, code in slurm.exits(lines).items()}
+        causes.update({said[1]: said[2] for said in map(_SAYS.fullmatch, lines) if said})
+        own = {host: why for host, why in causes.items() if host in missing}
         see = "see %s" % os.path.join(self._place, job_directory.AGENTS_LOG)
         if own:
             remedies = {host: _SHARE if why.startswith("cannot see ") else see for host, why in own.items()}
             return [codes.problem("NODE_NOT_READY", host, why, remedies[host]) for host, why in own.items()]
         why = lines[-1] if lines else otherwise
         return [codes.problem("NODE_NOT_READY", host, why, see) for host in missing]
+
+    def _cause(self, code: int) -> str:
+        return "cannot see %s" % self._launcher if code == _UNSEEN else "its agent ended with exit code %d" % code
 
     def _said(self) -> List[str]:
         """Return the last lines that agents and srun printed."""

@@ -7,11 +7,12 @@ Private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from typing import Dict, List, Mapping, NamedTuple, Pattern, Sequence
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Pattern, Sequence
 
 from ansible_collections.madctl.multinode.plugins.module_utils._request import hostlist
 from ansible_collections.madctl.multinode.plugins.module_utils._ways import dial_in
@@ -28,10 +29,10 @@ _OF_STEP = re.compile(
     r"|CPU_BIND\w*|LABELIO|LAUNCH_NODE_IPADDR|SRUN_\w+|MPI_TYPE|OOM_KILL_STEP|UMASK|PRIO_PROCESS)|SRUN_\w+|PMI\w*"
     r"|HYDRA_\w+|I_MPI_HYDRA_\w+"
 )
+# What srun prints of a task that ended by itself; those that it ends have no exit code.
+_EXITED = re.compile(r"srun: error: (\S+): tasks? [\d,-]+: Exited with exit code (\d{1,3})", re.ASCII)
 
 _LAST_PORT = 65535
-
-
 _FINAL = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"}
 _ASK_SECONDS = 10.0
 
@@ -80,6 +81,19 @@ def srun(count: int, program: Sequence[str]) -> List[str]:
     words = ["srun", "--nodes=%d" % count, "--ntasks-per-node=1", "--kill-on-bad-exit=1", "--wait=0", "--mpi=none"]
     # We detect and name a node that fails; Slurm would end all others, after minutes, and name none.
     return [*words, "--no-kill", "--export=ALL", "--input=none", "--unbuffered", *program]
+
+
+def exits(lines: Iterable[str]) -> Dict[str, int]:
+    """
+    Return the exit codes of nodes whose task ended by itself, from the lines that srun printed.
+
+    srun prints them before it ends the other tasks. What the tasks printed themselves may be lost then.
+    """
+    found: Dict[str, int] = {}
+    for match in filter(None, map(_EXITED.fullmatch, lines)):
+        with contextlib.suppress(hostlist.HostsError):
+            found.update({host.name: int(match[2]) for host in hostlist.from_scheduler(match[1])})
+    return found
 
 
 def cancel(job_id: str) -> List[str]:
