@@ -19,7 +19,7 @@ def record() -> None:
             for command in (
                 # The output names files as they would be called on a reader's machine.
                 f"mount -t tmpfs tmpfs /srv && mkdir {CHECKOUT} && mount --bind {ROOT} {CHECKOUT}",
-                f"export PATH={BIN}:$PATH; cd {CHECKOUT}",
+                f"export PATH={CHECKOUT}/{BIN.relative_to(ROOT)}:$PATH; cd {CHECKOUT}",
                 f"python -m docs.recordings.capture {' '.join(scene.name for scene in SCENES)}",
                 "madctl lab down --name demo",
             ):

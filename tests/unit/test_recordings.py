@@ -79,3 +79,10 @@ def test_a_picture_is_small_whole_and_shows_the_end_to_who_wants_no_motion(scene
     assert sorted(still) == sorted(last)
     assert "prefers-reduced-motion" in picture
     assert not re.search(r"(?:href|src|url\()", picture), "it loads nothing"
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_a_recording_names_no_file_of_the_machine_that_made_it(scene):
+    named = re.findall(r'File \\"(/[^"\\]+)', scene.cast.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not path.startswith("/srv/madctl/")] == []
