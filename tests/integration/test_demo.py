@@ -6,14 +6,14 @@ import subprocess
 
 import pytest
 
-from tests.integration.command import MADCTL
+from tests.integration.command import ALONE, MADCTL
 from tests.integration.reader_shell import BIN, ROOT
 
 pytest.importorskip("torch")
 
 # The files are still ours, the user's number is another, and its runs end with the mount.
 WITHOUT_RUNS = 'mount -t tmpfs -o mode=1777 tmpfs /var/tmp && exec unshare --user "$@"'
-NOT_ROOT = ["unshare", "--mount", "sh", "-c", WITHOUT_RUNS, "sh"]
+NOT_ROOT = [*ALONE, "sh", "-c", WITHOUT_RUNS, "sh"]
 
 
 def test_without_root_it_runs_on_this_machine_and_what_it_says_next_can_be_typed(tmp_path):
