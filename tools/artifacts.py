@@ -2,8 +2,8 @@
 """
 Build the wheel, the sdist and the collection's tarball: ``python -m tools.artifacts DIRECTORY``.
 
-The same sources give the same bytes on any machine at any time: timestamps are those of the last commit, or of
-``SOURCE_DATE_EPOCH``.
+With the same build tools, the same sources give the same bytes at any time: timestamps are those of the last commit,
+or of ``SOURCE_DATE_EPOCH``.
 """
 
 from __future__ import annotations
