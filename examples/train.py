@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401  (imported later, it would keep the process group)
 from torch.nn import Linear, ReLU, Sequential
 from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
@@ -51,4 +52,5 @@ for epoch in range(done + 1, options.epochs + 1):
         partial.replace(options.checkpoint)
         print(f"epoch {epoch}: loss {loss.item():.4f}, saved {options.checkpoint}")
 dist.barrier()  # Nobody leaves while rank 0 still saves.
+del model  # It holds the process group, whose threads must end before Python does.
 dist.destroy_process_group()

@@ -5,6 +5,7 @@ import argparse
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401  (imported later, it would keep the process group)
 from torch.nn.parallel import DistributedDataParallel
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -26,4 +27,5 @@ for _ in range(options.epochs):
     optimizer.step()
 if dist.get_rank() == 0:
     print(f"loss {loss.item():.4f} after {options.epochs} epochs", flush=True)
+del model  # It holds the process group, whose threads must end before Python does.
 dist.destroy_process_group()
