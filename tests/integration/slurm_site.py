@@ -58,10 +58,25 @@ class Site:
         return process
 
     def state(self, job_id):
-        return self.slurm("squeue", "-h", "-t", "all", "-j", str(job_id), "-o", "%T")
+        """Return the state of a job; no state if Slurm does not know it any more."""
+        return "".join(self._settled("-t", "all", "-j", str(job_id)).values())
 
     def jobs(self):
-        return self.slurm("squeue", "-h", "-o", "%i").split()
+        """Return the numbers of jobs that wait or run."""
+        return list(self._settled())
+
+    def _settled(self, *words):
+        """Return numbers and states of jobs. One that has ended is COMPLETING for as long as its nodes tidy up."""
+        found = {}
+
+        def settled():
+            lines = self.slurm("squeue", "-h", *words, "-o", "%i %T").splitlines()
+            found.clear()
+            found.update(line.split() for line in lines)
+            return "COMPLETING" not in found.values()
+
+        wait_for(settled)
+        return found
 
     def reconfigure(self, old, new):
         """Change the configuration of Slurm."""
