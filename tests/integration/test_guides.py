@@ -25,6 +25,9 @@ pytestmark = [
 FRAMEWORKS = f"""
 {CLUSTER.strip()}
 export PATH={PACKAGES}/bin:$PATH
+for packages in {PACKAGES}/lib/python3*/site-packages; do
+  cp {ROOT}/tests/integration/at_end.py $packages/sitecustomize.py || return
+done
 for host in node1 node2; do
   madctl lab exec --name desk $host -- sh -c 'chmod 1777 /shared && ln -s {PACKAGES} /opt/env' || return
 done
