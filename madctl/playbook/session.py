@@ -135,7 +135,9 @@ class Session:
             self.diff = payload
             self.view.on_event(event, b"")
         elif event["event"] == events.PLANNED:
-            self.judged = event
+            # The result of a dry run contains the whole plan, and may overtake this event, which contains its outline.
+            if not (self.judged and self.judged.get("planned")):
+                self.judged = event
             self.hide(event.get("hidden", []))
             self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
             self.planned(event["without_ifconfig"])

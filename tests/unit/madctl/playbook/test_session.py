@@ -154,6 +154,24 @@ def test_nothing_is_done_after_a_dry_run(session, wanted, capsys):
     assert not got.exists() and posted == []
 
 
+@pytest.mark.parametrize("late", ["result", "event"])
+def test_a_dry_run_shows_the_whole_plan_whichever_channel_is_later(session, late, capsys):
+    session.record, session.wanted = None, {"madctl_env": {}, "madctl_dry_run": True}
+    nodes = [{**node, "env": {}, "argv": ["train"]} for node in NODES]
+    event = {"event": "planned", "plan": PLAN, "warnings": [], "without_ifconfig": []}
+    news = {
+        "event": lambda: session.on_event(event, b""),
+        "result": lambda: session.on_task(
+            "madctl.multinode.run_launch", "node1", {"planned": True, "plan": {**PLAN, "nodes": nodes}}
+        ),
+    }
+    for name in sorted(news, key=late.__eq__):
+        news[name]()
+    assert report.report_run(session, "launch", as_json=True, dry_run=True) == 0
+
+    assert [node["argv"] for node in json.loads(capsys.readouterr().out)["data"]["nodes"]] == [["train"]] * 2
+
+
 def test_a_launch_that_a_check_refused_is_told_by_its_name(session, wanted):
     wishes, _, posted = wanted
     session.record, session.wanted = None, {"madctl_name": "big"}
