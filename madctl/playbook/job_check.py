@@ -60,7 +60,7 @@ class CheckSession(Session):
         del action, host
         if not result.get("detached"):
             self.verdict = result
-            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
+            self.view.judged([to_problem(entry) for entry in result.get("warning_list", [])])
             self.view.errors = [self._located(to_problem(entry)) for entry in result.get("problems", [])]
 
     def _located(self, problem: Problem) -> Problem:

@@ -139,7 +139,7 @@ class Session:
             if not (self.judged and self.judged.get("planned")):
                 self.judged = event
             self.hide(event.get("hidden", []))
-            self.view.warnings = [to_problem(entry) for entry in event["warnings"]]
+            self.view.judged([to_problem(entry) for entry in event["warnings"]])
             self.planned(event["without_ifconfig"])
         else:
             self.view.on_event(event, payload)
@@ -158,7 +158,7 @@ class Session:
             self.said[host] = words[-1] if words else "it failed"
         if action.endswith(("multinode.rendezvous", "multinode.run_launch")) and "checks" in result:
             self.verdict = result
-            self.view.warnings = [to_problem(entry) for entry in result.get("warning_list", [])]
+            self.view.judged([to_problem(entry) for entry in result.get("warning_list", [])])
             self.view.errors = [self._explained(to_problem(entry)) for entry in result.get("problems", [])]
 
     def _explained(self, problem: Problem) -> Problem:

@@ -72,8 +72,7 @@ class View:
         self._folds = self._output.is_terminal()
         self._ticker = Ticker(Window(), self._show, self._lock, self._beat)
         if self._folds:
-            # However a command ends, all lines are shown.
-            atexit.register(self.close)
+            atexit.register(self.close)  # However a command ends, all lines are shown.
         self._job = JobOutput(self._output, self._ticker if self._folds else None, names, chosen)
         self._snapshots = Snapshots()
         table = None
@@ -95,6 +94,11 @@ class View:
         return self._mask.data(data)
 
     # -- the start of a run -----------------------------------------------------------------------
+
+    def judged(self, warnings: Sequence[Problem]) -> None:
+        """Keep the warnings of a judgement for the result, beside the notices that were already shown."""
+        with self._lock:
+            self.warnings = [*self._noticed, *(one for one in warnings if one not in self._noticed)]
 
     def planned(self, plan: dict[str, Any] | None, without_ifconfig: Sequence[str]) -> None:
         """Show the plan, or that it has to wait for net-tools; nothing if the launch was refused."""
@@ -139,8 +143,7 @@ class View:
                 if isinstance(shown, Output):
                     self._job.show(shown)
                 elif self._folds and kind in sentences.LINKS:
-                    # Other hosts may fall silent, or return, at the same time.
-                    self._ticker.add((event["host"], ""), "", kind)
+                    self._ticker.add((event["host"], ""), "", kind)  # Others may follow at the same time.
                 else:
                     self._tell(shown)
             if kind == events.RESTART:
@@ -159,7 +162,7 @@ class View:
         with self._lock:
             self._tell(sentences.Sentence(stage, text))
 
-    # -- signals ----------------------------------------------------------------------------------
+    # -- signals, and the end ----------------------------------------------------------------------
 
     def interrupted(self, order: bytes) -> None:
         """Show the effect of a Ctrl-C, or of a closed terminal."""
@@ -187,8 +190,6 @@ class View:
                 self._tell(sentence)
         finally:
             self._lock.release()
-
-    # -- the end ----------------------------------------------------------------------------------
 
     def finish(self, status: str, data: dict[str, Any] | None, ran: bool, error_text: str = "", logs: str = "") -> None:
         """
@@ -263,12 +264,11 @@ class View:
         self._below.leave_table()
         self._below.erase()
         self._job.write(line)
-        now = time.monotonic()
-        if now > self._drawn + _FLOOD_SECONDS:
+        before, self._drawn = self._drawn, time.monotonic()
+        if self._drawn > before + _FLOOD_SECONDS:
             self._draw()
         else:
             self._ticker.redraw()
-        self._drawn = now
 
     def _draw_soon(self) -> None:
         if not self._below.can_draw:

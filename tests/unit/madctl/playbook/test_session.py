@@ -6,6 +6,7 @@ import json
 import pytest
 
 from madctl.after.wishes import Wishes
+from madctl.errors import Problem
 from madctl.nodes import hosts, inventory
 from madctl.nodes.inventory import Targets
 from madctl.playbook import report
@@ -170,6 +171,17 @@ def test_a_dry_run_shows_the_whole_plan_whichever_channel_is_later(session, late
     assert report.report_run(session, "launch", as_json=True, dry_run=True) == 0
 
     assert [node["argv"] for node in json.loads(capsys.readouterr().out)["data"]["nodes"]] == [["train"]] * 2
+
+
+def test_a_notice_before_the_plan_is_in_the_result(session, capsys):
+    session.record, session.wanted = None, {"madctl_dry_run": True}
+    session.view.notice(Problem("OPTION_PASSED_ON", "--nodes goes to train.py"))
+    warning = {"code": "NO_GPU", "host": None, "message": "no GPU on any node"}
+    session.on_event({"event": "planned", "plan": PLAN, "warnings": [warning], "without_ifconfig": []}, b"")
+    report.report_run(session, "launch", as_json=True, dry_run=True)
+
+    told = json.loads(capsys.readouterr().out)["warnings"]
+    assert [one["code"] for one in told] == ["OPTION_PASSED_ON", "NO_GPU"]
 
 
 def test_a_launch_that_a_check_refused_is_told_by_its_name(session, wanted):
