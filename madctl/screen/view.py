@@ -162,7 +162,7 @@ class View:
         with self._lock:
             self._tell(sentences.Sentence(stage, text))
 
-    # -- signals, and the end ----------------------------------------------------------------------
+    # -- signals, and the end ---------------------------------------------------------------------
 
     def interrupted(self, order: bytes) -> None:
         """Show the effect of a Ctrl-C, or of a closed terminal."""
