@@ -21,7 +21,8 @@ ALL = 3
 ALONE = ("--gpus-per-node", str(slurm.GPUS))
 
 
-ORDERLY = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; do sleep 0.1; done"
+# Both Slurm and madctl may signal it: the second signal must not be told as a second end.
+ORDERLY = "trap 'trap \"\" TERM; sleep 0.5; echo orderly; exit 0' TERM; echo waiting; while :; do sleep 0.1; done"
 
 
 class Site:

@@ -121,9 +121,10 @@ def test_what_slurm_has_forgotten_is_known_by_its_files(site, left):
 # -- requeue ---------------------------------------------------------------------------------------
 
 TWICE = """\
+trap 'trap "" TERM; echo orderly; exit 0' TERM
 echo waiting $MADCTL_RESTART_COUNT
 [ $MADCTL_RESTART_COUNT = 1 ] && exit 0
-trap 'echo orderly; exit 0' TERM; while :; do sleep 0.1; done
+while :; do sleep 0.1; done
 """
 
 
