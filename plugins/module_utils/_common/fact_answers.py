@@ -33,7 +33,7 @@ _MOST_ITEMS, _MOST_KEYS = 1 << 14, 1024
 # If IPVS balances a cluster's services, one device of every node has the addresses of all of them.
 _MOST_ADDRESSES, _MOST_LOWER = 1 << 16, 8192
 # Overlays list all their layers in their options.
-_MOUNTED = ("fstype", "point", "root", "source", "options", "super_options", "real")
+_ENTRY = {"fstype", "point", "root", "source", "options", "super_options"}
 
 
 def _of(hint: Any) -> Shape:
@@ -90,9 +90,12 @@ def _is_mount(value: Any) -> bool:
     # A node never decides whether a path is proven.
     if not _any_mount(value) or "proven" in value or "file" in value and not {"nonce", "janitor"} <= set(value):
         return False
+    known = _ENTRY & set(value)
+    if known and known != _ENTRY:
+        return False  # They are from one line of the table of mounts.
     if value["hung"] or value["error"] or value.get("access_error"):
         return True
-    return "exists" in value and (not value["exists"] or set(_MOUNTED) <= set(value))
+    return "exists" in value and (not value["exists"] or bool(known) and "real" in value)
 
 
 _name, _prefix = text(256), whole(0, 32)

@@ -12,6 +12,7 @@ from typing import Any, Dict
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import addresses, events, usage
 from ansible_collections.madctl.multinode.plugins.module_utils._common.manifest import MOST_ENTRIES
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import is_packed
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._common.schema import (
     Shape,
@@ -63,8 +64,8 @@ PLAN_KEYS = tuple(_plan)
 
 
 def _is_word(value: Any) -> bool:
-    """Return whether it is a carried word; see ``raw_words``."""
-    return _plain(value) or _packed(value)
+    """Return whether it is a carried word that can be unpacked; see ``raw_words``."""
+    return _plain(value) or _packed(value) and is_packed(value)
 
 
 _plain = text(1 << 20)

@@ -33,6 +33,14 @@ def unpack(word: Any) -> str:
     return str(word)
 
 
+def is_packed(word: Any) -> bool:
+    """Return whether a value can be unpacked to bytes; the value may be anything."""
+    try:
+        return isinstance(word, dict) and unpack(word) != ""
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
 def quoted(text: str) -> str:
     """Quote a word for a shell; characters that cannot be printed become the shell's own escapes."""
     if text.isprintable():

@@ -12,6 +12,7 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ansible_collections.madctl.multinode.plugins.module_utils._common import rank_lists
+from ansible_collections.madctl.multinode.plugins.module_utils._common.raw_words import is_packed
 from ansible_collections.madctl.multinode.plugins.module_utils._common.run_directory import NOTE_LENGTH, RUN_NAME
 from ansible_collections.madctl.multinode.plugins.module_utils._common.spelling import meant as meant
 
@@ -251,7 +252,10 @@ def _printable(value: Any) -> str:
 
 def word(value: Any) -> Any:
     """Parse a word, or one that is not UTF-8 and is passed as a mapping; see ``raw_words``."""
-    return dict(value) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    _if(is_packed(value), type(value).__name__)  # It may be a secret.
+    return dict(value)
 
 
 TEXT = Kind(str, "text")

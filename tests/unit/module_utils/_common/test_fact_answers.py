@@ -119,6 +119,7 @@ def test_a_link_local_address_that_ssh_came_in_by_is_that_of_its_device(local, a
         ("time", {"begun": math.nan, "ended": 1.0}),
         ("mounts", []),
         ("mounts", [mount(file="../../etc/shadow"), mount(), mount()]),
+        ("mounts", [{**{key: of for key, of in mount().items() if key != "root"}, "error": "x"}, mount(), mount()]),
         ("python", {}),
         ("python", {**healthy.node(1)["python"], "wanted_report": {"torch": True}}),
         ("gpus", {"vendor": "amd", "count": 1, "denied": [{"path": "/dev/kfd"}]}),

@@ -140,6 +140,12 @@ def test_every_field_that_is_read_must_exist(function, place):
     assert node_answers.checked(function, answer)["failed"]
 
 
+@pytest.mark.parametrize("word", [{"base64": "$(x)"}, {"base64": "é"}, {"base64": ""}, {}, 7, None])
+def test_a_word_that_cannot_be_unpacked_is_refused(word):
+    odd = {**HELD, "described": {**DESCRIBED, "work": ["a", word]}}
+    assert node_answers.checked("survey", {"runs": [odd, HELD]}) == {"runs": [HELD]}
+
+
 def test_a_node_s_own_words_for_a_failure_are_text():
     for answer in ({"failed": True}, {"failed": 1, "msg": None}, {"failed": True, "msg": ["x"]}):
         assert isinstance(node_answers.checked("end", answer)["msg"], str)

@@ -82,6 +82,14 @@ def test_a_refused_variable_of_the_job_is_named_without_its_value():
     assert of_type["message"].endswith(", not 'str'")
 
 
+@pytest.mark.parametrize("word", [{}, {"base64": "s3cret"}, {"base64": None}, {"a": "s3cret"}, {"base64": "é"}])
+@pytest.mark.parametrize(("name", "whole"), [("work", lambda word: [word]), ("env", lambda word: {"A": word})])
+def test_a_mapping_that_is_no_word_is_refused_without_its_value(name, whole, word):
+    (refused,) = refusals({name: whole(word)})
+
+    assert refused["message"].startswith(f"madctl_{name} takes ") and refused["message"].endswith(", not 'dict'")
+
+
 SAMPLES = {
     "name": "run-1",
     "note": "lr 1e-4, é",
