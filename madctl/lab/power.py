@@ -239,6 +239,8 @@ def _teardown(name: str) -> bool:
     processes = state.marked_processes(name)
     index = json.loads((directory / state.RECORD).read_text())["index"] if state.is_recorded(name) else None
     _kill(processes)
+    # One that was starting another when it was listed has done so by now.
+    network.wait_until(lambda: not _kill(state.marked_processes(name)))
     if index is not None:
         # The kernel removes the network link of a namespace only after its last process has ended.
         network.wait_until(lambda: not Path("/sys/class/net", spec.uplink(index)).exists())
@@ -255,8 +257,8 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _kill(pids: list[int]) -> None:
-    """Kill processes and wait until each has gone."""
+def _kill(pids: list[int]) -> bool:
+    """Kill processes and wait until each has gone; return whether there were any."""
     descriptors = []
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -266,3 +268,4 @@ def _kill(pids: list[int]) -> None:
     for descriptor in descriptors:
         select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         os.close(descriptor)
+    return bool(pids)

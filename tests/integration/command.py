@@ -48,9 +48,9 @@ class Finished:
         return [error["code"] for error in self.json["errors"]]
 
 
-def madctl(*words, cwd=JOBS, env=None, timeout=120):
+def madctl(*words, cwd=JOBS, env=None, timeout=240, before=()):
     """Run madctl as a user does, who presses Ctrl-C when it takes too long: its run must not outlive it."""
-    argv, pipe = [str(MADCTL), *map(os.fsencode, words)], subprocess.PIPE
+    argv, pipe = [*before, str(MADCTL), *map(os.fsencode, words)], subprocess.PIPE
     with subprocess.Popen(argv, cwd=cwd, env={**os.environ, **(env or {})}, stdout=pipe, stderr=pipe) as process:
         try:
             data, is_late = process.communicate(timeout=timeout), False
@@ -65,7 +65,7 @@ def _interrupted(process):
     """Interrupt a command, or kill it where that does not help, and give its output."""
     process.send_signal(signal.SIGINT)
     try:
-        return process.communicate(timeout=30)
+        return process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.communicate()

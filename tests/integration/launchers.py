@@ -11,6 +11,8 @@ from tests.integration.command import JOBS, MADCTL, madctl
 from tests.integration.run_answers import running
 
 FOLLOWERS = []
+# What each host's rank or command prints; the line that names the work may have the word, too.
+WAITING = "│ waiting"
 
 
 def launching(lab, hosts):
@@ -23,13 +25,13 @@ def start(lab, *words):
     return subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
 
 
-def follow(lab, *words, hosts="node1,node2,node3", marker="waiting"):
-    """Launch attached and wait for a job that goes; also give the run's id."""
+def follow(lab, *words, hosts="node1,node2,node3", marker=WAITING):
+    """Launch attached and wait for a job that goes on every host, as its marker says; also give the run's id."""
     argv = [str(MADCTL), "launch", "--lab", lab.name, "--hosts", hosts, "--python", sys.executable, *words]
     process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
     FOLLOWERS.append(process)
     if marker:
-        read_until(process, marker)
+        read_until(process, marker, len(hosts.split(",")) if marker == WAITING else 1)
         run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
         running(lab, run_id)
         return process, run_id
@@ -44,15 +46,16 @@ def end_followers():
     FOLLOWERS.clear()
 
 
-def read_until(process, marker):
+def read_until(process, marker, times=1):
     """Read up to the line that holds ``marker`` and give it all; a line that is not there fails the test, a late one, too."""
     seen = []
-    watch = threading.Timer(90, process.kill)
+    watch = threading.Timer(120, process.kill)
     watch.start()
     try:
         for line in process.stdout:
             seen.append(line)
-            if marker in line:
+            times -= marker in line
+            if not times:
                 return "".join(seen)
     finally:
         watch.cancel()

@@ -55,7 +55,7 @@ def traces(on):
 
     An agent ends when its channel has, a moment later.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (found := _traces(on)):
         time.sleep(0.1)
     return found
@@ -64,7 +64,9 @@ def traces(on):
 def _traces(on):
     found = []
     for host in HOSTS:
-        files = on(host, "sh", "-c", "timeout 2 ls -A /nfs 2>/dev/null | grep madctl", check=False)
+        # What was cut off or frozen answers a moment after it was mended.
+        look = 'files=$(timeout 2 ls -A /nfs) || echo no answer; echo "$files" | grep madctl'
+        files = on(host, "sh", "-c", look, check=False)
         listeners = on(host, "sh", "-c", "ss -ltnH | grep -v ':22 '", check=False)
         programs = on(host, "sh", "-c", "pgrep -af '^madctl agent'", check=False)
         found += [(host, text) for text in (files, listeners, programs) if text.strip()]

@@ -29,7 +29,13 @@ NAME = "madctl-20261201-0450"
 LOOP = "echo up; while :; do sleep 0.05; done"
 WAIT = f"trap 'echo term; exit 0' TERM; {LOOP}"
 FAIL = WAIT.replace("exit 0", "exit 143")
+UNTIL_TOLD = "until grep -q go= /madctl-orders/annotations; do sleep 0.05; done"
 MARK = "stand-in-9f1c"
+
+
+def last(first, others):
+    """A script in which pod 0 does its part when it is told to, and all others do theirs at once."""
+    return f"if [ $JOB_COMPLETION_INDEX = 0 ]; then {UNTIL_TOLD}; {first}; else {others}; fi"
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +77,28 @@ class Client:
     def pods(self):
         return sorted(self.core.list_namespaced_pod(self.namespace).items, key=lambda pod: pod.metadata.name)
 
-    def running(self):
-        """Wait until all three pods run, and return their names."""
-        wait_for(lambda: [pod.status.phase for pod in self.pods()] == ["Running"] * 3)
-        return [pod.metadata.name for pod in self.pods()]
+    def running(self, pods=3):
+        """Wait until all pods run and have said that they are up, so that they heed signals; return their names."""
+        wait_for(lambda: [pod.status.phase for pod in self.pods()] == ["Running"] * pods)
+        names = [pod.metadata.name for pod in self.pods()]
+        for name in names:
+            wait_for(lambda name=name: "up\n" in self.log(name))
+        return names
 
     def watch(self):
         """Watch pods from what they are now."""
         version = self.core.list_namespaced_pod(self.namespace).metadata.resource_version
-        more = {"resource_version": version, "timeout_seconds": 20}
+        more = {"resource_version": version, "timeout_seconds": 60}
         return kubernetes.watch.Watch().stream(self.core.list_namespaced_pod, self.namespace, **more)
+
+    def tell(self, pod):
+        """Let a pod go on that waits until it is told."""
+        self.core.patch_namespaced_pod(pod, self.namespace, {"metadata": {"annotations": {"go": "1"}}})
+
+    def let_the_first_end(self):
+        """Tell pod 0 to go on, once all others have ended."""
+        wait_for(lambda: [pod.status.phase for pod in self.pods()] == ["Running", "Succeeded", "Succeeded"])
+        self.tell(self.pods()[0].metadata.name)
 
     def log(self, pod, **more):
         return self.core.read_namespaced_pod_log(pod, self.namespace, **more)
@@ -278,11 +296,11 @@ def test_a_pod_runs_as_the_user_of_its_security_context(client):
 
 
 def test_a_pod_that_fails_fails_the_job_and_the_others_are_deleted(client):
-    script = f"if [ $JOB_COMPLETION_INDEX = 1 ]; then until [ -e /madctl-orders/go ]; do sleep 0.05; grep -q go /madctl-orders/annotations && exit 6; done; fi; {WAIT}"
+    script = f"if [ $JOB_COMPLETION_INDEX = 1 ]; then echo up; {UNTIL_TOLD}; exit 6; fi; {WAIT}"
     client.create(script)
     names = client.running()
     watched = client.watch()
-    client.core.patch_namespaced_pod(names[1], client.namespace, {"metadata": {"annotations": {"go": "1"}}})
+    client.tell(names[1])
     end = client.ended()
 
     assert (end.type, end.reason) == ("Failed", "PodFailurePolicy")
@@ -290,7 +308,8 @@ def test_a_pod_that_fails_fails_the_job_and_the_others_are_deleted(client):
         end.message
         == f"Container run for pod train/{names[1]} failed with exit code 6 matching FailJob rule at index 1"
     )
-    assert [pod.metadata.name for pod in client.pods()] == [names[1]]
+    # The Job has failed a moment before the last finalizer is taken away.
+    wait_for(lambda: [pod.metadata.name for pod in client.pods()] == [names[1]])
     gone = set()
     for event in watched:
         gone |= {event["object"].metadata.name} if event["type"] == "DELETED" else set()
@@ -302,9 +321,8 @@ def test_a_pod_that_fails_fails_the_job_and_the_others_are_deleted(client):
 
 
 def test_pods_that_end_in_order_keep_their_logs_and_pod_0_s_code_is_the_job_s(client):
-    client.create(
-        'if [ $JOB_COMPLETION_INDEX = 0 ]; then printf \'{"code": "RANK_FAILED"}\' > /dev/termination-log; sleep 0.3; exit 6; fi; echo other'
-    )
+    client.create(last('printf \'{"code": "RANK_FAILED"}\' > /dev/termination-log; exit 6', "echo other"))
+    client.let_the_first_end()
     end = client.ended()
 
     assert (
@@ -326,7 +344,7 @@ def test_a_termination_message_is_cut_at_4096_bytes(client):
 
 
 def test_deletion_gives_pid_1_its_grace_and_then_kills_it(client):
-    client.create(f"if [ $JOB_COMPLETION_INDEX = 0 ]; then trap 'echo deaf' TERM; {LOOP}; fi; {WAIT}", grace=1)
+    client.create(f"if [ $JOB_COMPLETION_INDEX = 0 ]; then trap 'echo deaf' TERM; {LOOP}; fi; {WAIT}")
     names = client.running()
     streams = {name: client.log(name, follow=True, _preload_content=False) for name in names}
     client.batch.delete_namespaced_job(NAME, client.namespace, propagation_policy="Foreground")
@@ -339,8 +357,7 @@ def test_deletion_gives_pid_1_its_grace_and_then_kills_it(client):
 
 def test_a_pod_is_deleted_at_once_without_grace(client):
     client.create(f"trap '' TERM; {LOOP}", nodes=1, grace=600)
-    wait_for(lambda: client.pods() and client.pods()[0].status.phase == "Running")
-    name = client.pods()[0].metadata.name
+    [name] = client.running(1)
     deleted = client.core.delete_namespaced_pod(name, client.namespace, grace_period_seconds=0)
 
     assert (deleted.metadata.name, deleted.metadata.deletion_grace_period_seconds) == (name, 0)
@@ -372,18 +389,21 @@ def test_an_order_in_an_annotation_reaches_the_file_of_a_running_pod(client, clu
 
 
 def test_annotations_and_names_may_take_their_time(client, cluster):
-    cluster.slow_names(1)
-    cluster.slow_annotations(1)
-    script = f"until getent hosts {NAME}-0.{NAME} >/dev/null; do late=1; sleep 0.05; done; echo late=$late; {WAIT}"
-    client.create(script, nodes=1)
-    wait_for(lambda: client.pods() and client.pods()[0].status.phase == "Running")
+    cluster.slow_names(3600)
+    cluster.slow_annotations(3600)
+    client.create(f"until getent hosts {NAME}-0.{NAME} >/dev/null; do echo late; sleep 0.05; done; {WAIT}", nodes=1)
+    wait_for(lambda: [pod.status.phase for pod in client.pods()] == ["Running"])
     pod = client.pods()[0]
+    wait_for(lambda: client.log(pod.metadata.name).startswith("late\n"))
     file = cluster.worker(pod.metadata.name).directory / "volumes" / "orders" / "annotations"
     client.core.patch_namespaced_pod(pod.metadata.name, client.namespace, {"metadata": {"annotations": {"a": "b"}}})
 
     assert 'a="b"' not in file.read_text()
+    assert "up" not in client.log(pod.metadata.name)
+    cluster.slow_names(0)
+    cluster.slow_annotations(0)
     wait_for(lambda: 'a="b"' in file.read_text())
-    wait_for(lambda: "late=1\nup\n" in client.log(pod.metadata.name))
+    wait_for(lambda: "late\nup\n" in client.log(pod.metadata.name))
 
 
 def test_a_job_has_its_deadline(client):
@@ -398,6 +418,8 @@ def test_a_pod_waits_for_what_its_volumes_name(client):
     wait_for(
         lambda: any("FailedMount" in str(event) for event in client.core.list_namespaced_event(client.namespace).items)
     )
+    # The event comes before the status.
+    wait_for(lambda: client.pods()[0].status.container_statuses)
     pod = client.pods()[0]
     assert pod.status.container_statuses[0].state.waiting.reason == "ContainerCreating"
     with pytest.raises(ApiException) as refusal:
@@ -415,10 +437,13 @@ def test_a_pod_waits_for_what_its_volumes_name(client):
 
 
 def test_a_log_is_followed_to_its_end_with_times(client):
-    client.create("for i in 1 2 3; do echo $i; sleep 0.1; done; printf rest", nodes=1)
+    client.create(f"seq 3; {UNTIL_TOLD}; printf rest", nodes=1)
     wait_for(lambda: [pod.status.phase for pod in client.pods()] == ["Running"])
     name = client.pods()[0].metadata.name
-    lines = client.log(name, follow=True, timestamps=True, _preload_content=False).read().decode().splitlines()
+    pieces = client.log(name, follow=True, timestamps=True, _preload_content=False).stream(decode_content=True)
+    begun = next(pieces)
+    client.tell(name)
+    lines = (begun + b"".join(pieces)).decode().splitlines()
 
     assert [line.split()[1] for line in lines] == ["1", "2", "3", "rest"]
     stamps = [line.split()[0] for line in lines]
@@ -528,9 +553,9 @@ def test_a_job_is_suspended_as_kueue_does_and_its_pods_are_deleted(client, clust
     client.running()
     cluster.suspend(NAME)
     wait_for(lambda: client.pods() == [])
-    status = client.batch.read_namespaced_job(NAME, client.namespace).status
-    assert [(one.type, one.status) for one in status.conditions] == [("Suspended", "True")]
-    assert not status.failed
+    read = lambda: client.batch.read_namespaced_job(NAME, client.namespace).status  # noqa: E731
+    wait_for(lambda: [(one.type, one.status) for one in read().conditions] == [("Suspended", "True")])
+    assert not read().failed
     cluster.suspend(NAME, False)
     client.running()
 
@@ -643,7 +668,7 @@ def test_a_watch_ends_with_410_once_its_version_is_too_old(client, cluster):
     reader = threading.Thread(target=lambda: lines.extend(stream.read().decode().splitlines()))
     reader.start()
     cluster.expire_watches()
-    reader.join(20)
+    reader.join(60)
 
     said = json.loads(lines[-1])
     assert (said["type"], said["object"]["code"], said["object"]["reason"]) == ("ERROR", 410, "Expired")
@@ -673,7 +698,7 @@ def test_the_end_of_the_power_of_a_host_is_silence():
             assert client.core.read_namespaced_pod(lost, client.namespace).metadata.deletion_timestamp
             cluster.node_is_gone("node2")
             assert client.ended().reason == "PodFailurePolicy"
-            assert lost not in [pod.metadata.name for pod in client.pods()]
+            wait_for(lambda: lost not in [pod.metadata.name for pod in client.pods()])
     finally:
         os.chdir(before)
         power.down(name)
@@ -689,7 +714,7 @@ def kubectl(cluster, tmp_path):
 
     def run(*words, text=None, code=0):
         argv = ["kubectl", "--kubeconfig", cluster.kubeconfig, "--cache-dir", str(tmp_path), *words]
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, done
         return done.stdout + done.stderr
 
@@ -697,7 +722,8 @@ def kubectl(cluster, tmp_path):
 
 
 def test_kubectl_shows_a_run_and_deletes_it(client, kubectl):
-    client.create("echo $JOB_COMPLETION_INDEX; [ $JOB_COMPLETION_INDEX != 0 ] || { sleep 0.3; exit 6; }")
+    client.create(f"echo $JOB_COMPLETION_INDEX; {last('exit 6', 'exit 0')}")
+    client.let_the_first_end()
     client.ended()
 
     assert kubectl("get", "jobs", "--no-headers").split()[:3] == [NAME, "Failed", "2/3"]
@@ -756,7 +782,7 @@ def test_nothing_is_left_of_a_cluster(lab):
     before = set(threading.enumerate())
     with stand_in.running(lab) as cluster:
         client = Client(cluster)
-        client.create(f"trap '' TERM; : {MARK}; while :; do sleep 0.05; done")
+        client.create(f"trap '' TERM; : {MARK}; {LOOP}")
         client.running()
         directory = Path(cluster.kubeconfig).parent
         stream = client.log(client.pods()[0].metadata.name, follow=True, _preload_content=False)

@@ -43,7 +43,7 @@ def test_an_interrupt_while_nodes_still_prove_and_arm_leaves_nothing_armed(lab, 
         # The first node listens, and would continue to arm although it is no longer awaited.
         wait_for(lambda: on("node2", "ss", "-Htn", "state", "syn-sent"))
         os.kill(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
     finally:
         on("node1", "iptables", "-D", "INPUT", *dropping)
 

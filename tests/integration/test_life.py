@@ -81,7 +81,7 @@ def test_a_run_that_failed_unseen_reads_as_failed_everywhere(lab, launch, monkey
     there = madctl("status", "tape-1")
 
     cause = "node2: the command failed: exit code 3"
-    first = re.compile(rf"failed after \d\.\d s: {cause}: OSError: the tape is full\n")
+    first = re.compile(rf"failed after [\d.]+ s: {cause}: OSError: the tape is full\n")
     assert first.match(shown.out), shown.out
     assert shown.out.splitlines()[-5:] == [
         f"run     {run_id} (tape-1)",
@@ -94,9 +94,9 @@ def test_a_run_that_failed_unseen_reads_as_failed_everywhere(lab, launch, monkey
     assert (whole.code, whole.json["status"], about["status"], about["name"], about["note"]) == (
         *(6, "succeeded", "failed", "tape-1", "night run"),
     )
-    assert about["cause"] == f"{cause}: OSError: the tape is full" and 0.9 < about["duration_seconds"] < 60
+    assert about["cause"] == f"{cause}: OSError: the tape is full" and about["duration_seconds"] > 0.9
     assert re.search(rf"^{run_id}  tape-1  failed: {cause}  +\d.* s  .*  node\[1-2\]  sh", listed.out, re.M), listed.out
-    assert attached.code == 6 and re.search(r"^done    failed after \d\.\d s on 2 nodes$", attached.err, re.M)
+    assert attached.code == 6 and re.search(r"^done    failed after [\d.]+ s on 2 nodes$", attached.err, re.M)
     assert f"logs    madctl logs {run_id} --host node2\n" in attached.err
     assert [(one["run_id"], one["status"], one["cause"]) for one in failed] == [(run_id, "failed", cause)]
     assert (stopped.code, stopped.json["data"]["run"]["status"]) == (0, "failed")
@@ -115,10 +115,10 @@ def test_a_run_that_goes_on_and_one_whose_nodes_are_silent(detached_command, lau
         on("node2", "ip", "link", "set", "eno1", "up")
     whole = madctl("ps", "--output", "json").json["data"]["runs"][0]
 
-    assert re.match(r"running for \d+(\.\d)? s\n", shown.out)
+    assert re.match(r"running for [\d.]+ (s|min)\n", shown.out)
     assert [line.split()[0] for line in shown.out.splitlines()[-5:]] == ["run", "work", "logs", "attach", "stop"]
     assert re.search(r"running \(as of \d\d:\d\d\)", listed.out), listed.out
-    assert re.match(r"running for \d+(\.\d)? s; no answer from node2\n", silent.out) and "[NODE_SILENT]" in silent.err
+    assert re.match(r"running for [\d.]+ (s|min); no answer from node2\n", silent.out) and "[NODE_SILENT]" in silent.err
     assert (whole["status"], whole["as_of"], whole["ended"]) == ("running", None, None)
 
 
@@ -150,7 +150,7 @@ def test_a_launcher_that_is_hung_up_lets_go(lab):
     process.send_signal(signal.SIGHUP)
     output = process.stdout.read()
 
-    assert process.wait(timeout=30) == 129, output
+    assert process.wait(timeout=60) == 129, output
     assert "is still running\nattach  madctl attach " in output
     assert set(states(madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]).values()) == {"running"}
     assert madctl("stop").code == 0
@@ -179,10 +179,9 @@ def test_whoever_only_reads_does_not_stop_the_run(detached_command):
 def test_a_killed_supervisor_is_seen_and_its_leftovers_are_ended(lab, detached, on):
     wait_for(lambda: madctl("logs").out.count("waiting") == 2)
     on("node2", "pkill", "-9", "-f", "/madctl_node.py supervisor")
-    seen = states(detached)
+    wait_for(lambda: states(detached) == {"node1": "running", "node2": "lost"})
     stopped = madctl("stop")
 
-    assert seen == {"node1": "running", "node2": "lost"}
     assert stopped.code == 0, stopped.err
     assert left_behind(lab) == []
 
@@ -258,8 +257,9 @@ def test_logs_of_a_silent_node_are_missed_and_not_passed_over(detached_command, 
     assert (done.code, "node2: " in done.err, "NODE_SILENT" in done.err) == (4, True, True), done.err
 
 
-def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
+def test_a_run_that_is_gone_from_a_node_is_said_to_be(lab, launch, on):
     done = launch("--command", "--", "true")
+    assert left_behind(lab) == []  # Supervisors remove files until they end.
     on("node2", "rm", "-r", done.json["data"]["nodes"][1]["run_dir"])
     attached = madctl("attach", "--output", "json")
     logs = madctl("logs")
@@ -269,9 +269,10 @@ def test_a_run_that_is_gone_from_a_node_is_said_to_be(launch, on):
     assert (logs.code, "node2: /var/tmp/" in logs.err and "does not exist" in logs.err) == (4, True), logs.err
 
 
-def test_a_run_that_no_node_holds_is_stopped(launch, on):
+def test_a_run_that_no_node_holds_is_stopped(lab, launch, on):
     # So it is after a launcher was killed before it had armed the nodes.
     done = launch("--command", "--", "true")
+    assert left_behind(lab) == []
     for number, host in enumerate(("node1", "node2")):
         on(host, "rm", "-r", done.json["data"]["nodes"][number]["run_dir"])
     stopped = madctl("stop")

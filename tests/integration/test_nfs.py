@@ -3,12 +3,11 @@
 
 import os
 import subprocess
-import time
 
 import pytest
 
 from tests.integration import uml_cluster
-from tests.integration.command import madctl
+from tests.integration.command import madctl, wait_for
 from tests.integration.uml_cluster import UmlCluster
 
 pytestmark = [
@@ -30,7 +29,7 @@ def cluster(tmp_path_factory):
 
 
 def check(cluster, *words):
-    """Check both clients; a child that hangs has 5 s, so all of it has to end well below the limit."""
+    """Check both clients; a child that hangs has 5 s, so all of it ends well below the limit even on a busy machine."""
     found, control = cluster
     options = ["--hosts", ",".join(found.clients), "--ssh-config", str(found.ssh_config), "--output", "json"]
     return madctl(
@@ -41,7 +40,7 @@ def check(cluster, *words):
         "--",
         "true",
         env={"ANSIBLE_SSH_CONTROL_PATH_DIR": control},
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -49,15 +48,15 @@ def codes(done):
     return [(entry["code"], entry["host"]) for entry in done.json["errors"]]
 
 
-def nothing_left(cluster, seconds=0):
-    """Hold that files and programs are gone, at once or as soon as the server answers again."""
+def nothing_left(cluster, is_frozen=False):
+    """Hold that files are gone, at once or as soon as the server answers again, and that agents end with the check."""
     found, _ = cluster
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout:
-        pass
-    assert found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout == ""
+    files = lambda: found.run("u1", "ls -A /nfs | grep madctl", check=False).stdout  # noqa: E731
+    if is_frozen:
+        wait_for(lambda: files() == "")
+    assert files() == ""
     for host in found.clients:
-        assert found.run(host, "pgrep -f '[s]tdin.buffer.read'", check=False).stdout == ""
+        wait_for(lambda host=host: found.run(host, "pgrep -f '^madctl agent'", check=False).stdout == "")
 
 
 def test_mounted_on_both(cluster):
@@ -128,4 +127,4 @@ def test_a_frozen_server(cluster):
     assert codes(done) == [("MOUNT_HUNG", "u1"), ("MOUNT_HUNG", "u2")]
     again = check(cluster)
     assert again.code == 0, again.err
-    nothing_left(cluster, seconds=30)
+    nothing_left(cluster, is_frozen=True)

@@ -29,7 +29,7 @@ def test_a_job_that_fails_is_started_anew_on_all_nodes(launch, on):
     spent = done.json["data"]["duration_seconds"]
     again = madctl("attach", "--output", "json").json["data"]
     assert again["attempts"] == 2 and abs(again["duration_seconds"] - spent) < spent / 2
-    assert re.match(r"succeeded after \d.* s, attempt 2\n", madctl("status").out)
+    assert re.match(r"succeeded after \d.*, attempt 2\n", madctl("status").out)
     assert done.err.count("this time") == 2
     assert madctl("attach", "--output", "json").err.count("this time") == 2
 
@@ -70,7 +70,7 @@ def test_a_spare_takes_the_place_of_a_node_that_is_lost(own_lab):  # noqa: F811
     process = follow(own_lab, *options, "--", "second.py", "/dev/null", marker=None)
     read_until(process, "joined")
     power.power_off(own_lab.host("node2"))
-    output, _ = process.communicate(timeout=150)
+    output, _ = process.communicate(timeout=240)
 
     assert process.returncode == 0, output
     assert "node3 replaces node2" in output

@@ -54,15 +54,16 @@ def test_a_launcher_that_is_killed_leaves_no_secret(lab, monkeypatch):
     private = Path(os.environ["TMPDIR"])
     before = set(private.glob("madctl-*"))
     process, _ = follow(lab, "--env", "HF_TOKEN", "--", "wait.py", hosts="node1,node2")
+    # Looked for before: Ansible, which is not killed, may remove them.
+    places = set(private.glob("madctl-*")) - before
     process.kill()
     process.wait()
-    places = set(private.glob("madctl-*")) - before
     found = subprocess.run(
         ["grep", "-r", CANARY, *places, os.environ["XDG_STATE_HOME"]], capture_output=True, text=True
     )
     stopped = madctl("stop", "--force")
     for place in places:
-        shutil.rmtree(place, ignore_errors=True)  # Ansible, which was not killed, may be quicker.
+        shutil.rmtree(place, ignore_errors=True)
 
     assert places
     assert found.stdout == ""

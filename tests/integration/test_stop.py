@@ -28,18 +28,24 @@ def signal_tree(pid, number):
 def test_what_is_stopped_before_nodes_are_armed_never_starts(lab, on, tmp_path, force):
     words = ["launch", "--lab", lab.name, "--hosts", "node1,node2", "--python", sys.executable, "--command"]
     argv = [str(MADCTL), *words, "--", "sh", "-c", "echo started; sleep 20"]
+    dropping = ("INPUT", "-s", lab.host("node2").data_address, "-p", "tcp", "-j", "DROP")
+    on("node1", "iptables", "-A", *dropping)
     process = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        # The run is remembered as soon as it is planned, and nodes are armed some hundred milliseconds later.
-        while not (records := list(tmp_path.glob("state/madctl/runs/*.json"))):
-            assert process.poll() is None
-        signal_tree(process.pid, signal.SIGSTOP)
-        run_id = records[0].stem
+        try:
+            # The run is remembered as soon as it is planned. The first node is armed only after the second one has
+            # connected to it, which takes as long as the packets are dropped, and is tried for some seconds.
+            wait_for(lambda: process.poll() is not None or list(tmp_path.glob("state/madctl/runs/*.json")))
+            signal_tree(process.pid, signal.SIGSTOP)
+        finally:
+            on("node1", "iptables", "-D", *dropping)
+        [record] = tmp_path.glob("state/madctl/runs/*.json")
+        run_id = record.stem
         before = on("node1", "sh", "-c", f"ls /var/tmp/madctl-0/{run_id} 2>/dev/null; true")
         stopped = madctl("stop", *force)
     finally:
         signal_tree(process.pid, signal.SIGCONT)
-    output = process.communicate(timeout=90)[0]
+    output = process.communicate(timeout=120)[0]
     seen = madctl("status", "--output", "json").json["data"]["nodes"]
 
     assert before == "", "it was armed already: this shows nothing"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.integration import uml_cluster
-from tests.integration.command import madctl
+from tests.integration.command import madctl, wait_for
 from tests.integration.uml_cluster import UmlCluster
 
 KIND = {"server": False, "systemd": True}
@@ -79,12 +79,13 @@ HIDDEN = "env -i setsid sleep 4322 & exec sleep 4321"
 
 
 @pytest.fixture
-def detached(launch, control, tmp_path, monkeypatch):
+def detached(host, launch, control, tmp_path, monkeypatch):
     """A run on the host that was let go."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", control)
     done = launch("--detach", "--", "sh", "-c", HIDDEN)
     assert done.code == 0, done.err
+    wait_for(lambda: sleeping(host) == "2")
     return done.json["run_id"]
 
 
@@ -101,7 +102,6 @@ def test_a_run_is_a_service_and_leaves_none(host, detached):
     [status] = madctl("status", "--output", "json").json["data"]["nodes"]
     assert (status["state"], status["container"]) == ("running", "systemd")
     assert f"madctl-{detached}.service" in units(host)
-    assert sleeping(host) == "2"
 
     stopped = madctl("stop", "--force")
 
@@ -114,7 +114,7 @@ def test_systemd_ends_what_a_killed_supervisor_leaves(host, detached):
     host.run("u1", "while pgrep -x sleep; do :; done")
     [status] = madctl("status", "--output", "json").json["data"]["nodes"]
     assert status["state"] == "lost"
-    assert "failed" in units(host)
+    wait_for(lambda: "failed" in units(host))
 
     assert madctl("stop").code == 0
     assert units(host) == ""

@@ -61,8 +61,8 @@ SYSTEMD_PROGRAMS = {
     "systemd-run": "systemd",
 }
 SERVER = "nfs0"
-BOOT_SECONDS = 90
-END_SECONDS = 20
+BOOT_SECONDS = 300
+END_SECONDS = 120
 LOG_LINES = 25
 PANIC = "Kernel panic"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -296,7 +296,7 @@ class UmlCluster:
             link = Path("/sys/class/net", self.link)
             _wait_until(lambda: not link.exists(), END_SECONDS, lambda: f"the link {link.name} is still there")
 
-    def run(self, host: str, *words: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, host: str, *words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """
         Run a command over SSH, as text for the shell when it is one word.
 

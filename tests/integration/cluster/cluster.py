@@ -72,8 +72,8 @@ class Cluster(Faults):
     def stop(self) -> None:
         """End all of it."""
         self.store.close()
-        self.server.stop()
-        self.controller.thread.join(10)
+        self.server.close()
+        self.controller.thread.join(60)
         self.kubelets.stop()
 
 

@@ -31,7 +31,8 @@ class Kubelets:
         self.downward_delay = self.names_delay = 0.0
         # Hosts whose kubelets nobody hears, and who hear nobody.
         self.silent: set[str] = set()
-        self._downward: dict[str, tuple[Object, float]] = {}
+        # What files of the downward API should show, and since when they do not.
+        self._downward: dict[str, tuple[Object, float | None]] = {}
         self._graces: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self._addressed: dict[str, float] = {}
@@ -53,7 +54,7 @@ class Kubelets:
 
     def stop(self) -> None:
         """End all containers."""
-        self.thread.join(10)
+        self.thread.join(60)
         for worker in list(self.workers.values()):
             worker.kill()
 
@@ -119,21 +120,22 @@ class Kubelets:
         worker.image_problem = self.image_problem
         worker.is_silent = lambda: host.name in self.silent
         self.workers[uid] = worker
+        self._downward[uid] = (_shown(pod), None)
         worker.thread.start()
 
     def _look_at_annotations(self, worker: PodWorker, pod: Object) -> None:
         """Write files of the downward API again, a while after what they show changed."""
-        uid, meta = pod["metadata"]["uid"], pod["metadata"]
-        shown = {"annotations": meta.get("annotations"), "labels": meta.get("labels")}
-        before = self._downward.setdefault(uid, (shown, 0.0))
-        if before[0] != shown:
-            before = self._downward[uid] = (shown, time.monotonic() + self.downward_delay)
-        if before[1] and time.monotonic() >= before[1]:
-            self._downward[uid] = (shown, 0.0)
+        uid, shown = pod["metadata"]["uid"], _shown(pod)
+        before, since = self._downward[uid]
+        if before != shown:
+            since = time.monotonic()
+            self._downward[uid] = (shown, since)
+        if since is not None and time.monotonic() >= since + self.downward_delay:
+            self._downward[uid] = (shown, None)
             worker.write_downward(pod)
 
     def _next_look(self) -> float:
-        due = [at for _, at in self._downward.values() if at]
+        due = [since + self.downward_delay for _, since in self._downward.values() if since is not None]
         return max(0.01, min([0.5, *(at - time.monotonic() for at in due)]))
 
     def _forget(self, left: set[str]) -> None:
@@ -161,6 +163,11 @@ class Kubelets:
             return False
         since = self._addressed.setdefault(pod["metadata"]["uid"], time.monotonic())
         return time.monotonic() - since >= self.names_delay
+
+
+def _shown(pod: Object) -> Object:
+    """Return what files of the downward API may show of a pod."""
+    return {name: pod["metadata"].get(name) for name in ("annotations", "labels")}
 
 
 def _bind(pod: Object, host: Host, bound: Object) -> None:

@@ -46,6 +46,8 @@ class PodWorker:
         self._ended = threading.Event()
         self._deleted = threading.Event()
         self._grace = 0
+        self._told: int | None = None
+        self._telling = threading.Lock()
         self._timers: list[threading.Timer] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -66,9 +68,11 @@ class PodWorker:
         return self.pid > 0 and not self._ended.is_set()
 
     def stop(self, grace: int) -> None:
-        """Send TERM to PID 1, and KILL once the grace is over."""
-        if not self.is_running:
-            return
+        """Send TERM to PID 1, and KILL once the grace is over; the same grace again changes nothing."""
+        with self._telling:
+            if not self.is_running or self._told == grace:
+                return
+            self._told = grace
         record(self._store, self.pod, "kubelet", "Killing", f"Stopping container {self._name}")
         self.signal(signal.SIGTERM)
         timer = threading.Timer(grace, self.signal, [signal.SIGKILL])
@@ -88,7 +92,7 @@ class PodWorker:
             timer.cancel()
         self._deleted.set()
         self._ended.set()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.thread.is_alive() and time.monotonic() < deadline:
             # It may be about to start the container.
             if self._process is not None and self._process.stdin is not None:
