@@ -144,7 +144,7 @@ class Terminal:
         return {cell.fg for row in self.screen.buffer.values() for cell in row.values()}
 
     def wait_for(self, condition):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not condition(self.read()):
             assert time.monotonic() < deadline, self.text
 

@@ -147,7 +147,7 @@ def test_a_setup_that_fails_where_it_is_armed_starts_nothing_anywhere(launch):
     marker = launch.place / "started"
     plan = launch.plan(f"echo x >> {marker}")
     setup = 'setsid sleep 600 & test "$NODE_RANK" != 1 || { echo why >&2; exit 7; }'
-    result = launch.start({**plan, "setup": {"text": setup, "login": False, "seconds": 20.0}})
+    result = launch.start({**plan, "setup": {"text": setup, "login": False, "seconds": 60.0}})
     assert codes_of(result["problems"]) == [("SETUP_FAILED", "n2")]
     assert result["problems"][0]["message"] == "the setup failed: exit code 7: why"
     until(lambda: not launch.left())

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 QUICK = "_runs.run_state:is_alive"
 NO_PORTS = {"address": "127.0.0.1", "ports": []}
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Scripted(way.Connection):

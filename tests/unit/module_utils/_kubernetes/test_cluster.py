@@ -170,7 +170,7 @@ def test_the_server_hangs_up(serving):
 
 def test_the_server_never_answers(serving):
     over = threading.Event()
-    _, cluster = serving(lambda _: over.wait(30) and None)
+    _, cluster = serving(lambda _: over.wait(120) and None)
     refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR, seconds=0.05))
     over.set()
 
@@ -214,7 +214,7 @@ def test_a_stream_that_is_silent_for_long_has_ended_and_nothing_is_wrong(serving
     def answer(request):
         request.begin()
         request.more(b"a\n")
-        over.wait(30)
+        over.wait(120)
 
     _, cluster = serving(answer)
     lines = list(cluster.log("p", "run", None, True))
@@ -229,7 +229,7 @@ def test_a_stream_is_closed_while_another_thread_waits_for_a_line(serving):
     def answer(request):
         request.begin()
         request.more(b"a\n")
-        over.wait(30)
+        over.wait(120)
 
     def read():
         try:
@@ -242,9 +242,9 @@ def test_a_stream_is_closed_while_another_thread_waits_for_a_line(serving):
     stream = cluster.log("p", "run", None, True)
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    assert has_begun.wait(10)
+    assert has_begun.wait(60)
     stream.close()
-    thread.join(10)
+    thread.join(60)
     is_over = not thread.is_alive()
     over.set()
 

@@ -133,7 +133,7 @@ def supervised(tmp_path):
     finally:
         os.chdir(before)
     listener.listen(1)
-    listener.settimeout(20)
+    listener.settimeout(60)
     yield str(place), listener
     listener.close()
 
@@ -143,7 +143,7 @@ def test_a_relay_leads_to_the_supervisor_and_back(agent, supervised):
     agent.tell({"relay": 1, "directory": place})
     end, _ = listener.accept()
     agent.tell({"give": 1}, b"go")
-    end.settimeout(20)
+    end.settimeout(60)
     assert end.recv(10) == b"go"
     end.sendall(b"ready")
     until(lambda: agent.read() and agent.heard[1] == b"ready")
@@ -156,7 +156,7 @@ def test_a_relay_that_is_dropped_ends_for_the_supervisor(agent, supervised):
     place, listener = supervised
     agent.tell({"relay": 1, "directory": place})
     end, _ = listener.accept()
-    end.settimeout(20)
+    end.settimeout(60)
     agent.tell({"drop": 1})
     assert end.recv(10) == b""
     end.close()
@@ -196,7 +196,7 @@ def test_a_function_that_takes_over_the_channel_gets_the_bytes_after_its_request
     while piece := agent.channel.recv(1 << 16):
         seen += piece
     assert seen == b"LAST.A{}\n"
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_function_that_cannot_take_over_the_channel_returns_why(agent):
@@ -220,7 +220,7 @@ def test_the_end_of_the_channel_ends_what_was_started(agent, tmp_path):
     agent.channel.close()
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_call_that_finishes_notices_the_end_of_the_channel(agent, tmp_path):
@@ -228,7 +228,7 @@ def test_a_call_that_finishes_notices_the_end_of_the_channel(agent, tmp_path):
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
     agent.channel.close()
     assert until(lambda: (tmp_path / "noticed").exists() and (tmp_path / "noticed").read_text()) == "noticed"
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_call_that_should_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
@@ -259,7 +259,7 @@ def test_invalid_data_ends_the_agent_and_everything_it_started(agent, said, tmp_
         agent.channel.sendall(said)
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_deadline_may_be_any_number(agent):

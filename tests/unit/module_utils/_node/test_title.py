@@ -29,7 +29,7 @@ def renamed():
 
     yield make
     for process in started:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(

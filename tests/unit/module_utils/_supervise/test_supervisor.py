@@ -10,8 +10,9 @@ import uuid
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
+from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.real_supervisor import read, start
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def test_a_stop_wins_over_a_start(arm, orders):
             channel.send(order)
         except BrokenPipeError:
             break  # It has ended, as ordered.
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert (run.record["outcome"], run.record["exit_code"]) == ("disarmed", None)
     assert not (run.run_dir / "logs" / "runner.out").exists()
@@ -36,14 +37,14 @@ def test_a_stop_wins_over_a_start(arm, orders):
 def test_without_a_follower_nothing_starts(arm):
     run = arm("sh", "-c", "echo started")
     run.connect().close()
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.record["outcome"] == "disarmed"
 
 
 def test_without_an_order_in_time_nothing_starts(arm):
     run = arm("sh", "-c", "echo started", start_timeout=0.2)
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.record["outcome"] == "disarmed"
 
@@ -111,7 +112,7 @@ def test_a_run_uses_the_node_as_long_as_its_runner_lives(arm, tmp_path):
     first = arm("sleep", "60", lock=lock)
     start(first)
     first.process.kill()
-    first.process.wait(20)
+    first.process.wait(60)
     second = arm("sleep", "60", lock=lock)
 
     assert second.said == f"already used by run {first.run_id}"
@@ -123,8 +124,7 @@ def test_a_run_that_is_over_no_longer_uses_the_node(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first = arm("sh", "-c", "seq 300000", lock=lock)
     channel = start(first)
-    while not (first.run_dir / "exit.json").exists():
-        pass
+    until(lambda: (first.run_dir / "exit.json").exists() and node_lock.holder(lock) is None)
     # The follower has not read the output yet, and the supervisor waits for that.
     second = arm("sleep", "60", lock=lock)
 
@@ -161,7 +161,7 @@ def test_only_processes_that_provably_belong_to_the_run_are_ended(arm, tmp_path)
         while any(processes.run_of(pid) is None for pid in pids):
             pass
         processes.kill_marked(ours, pids, 9)
-        assert started[ours].wait(20) == -9
+        assert started[ours].wait(60) == -9
         assert started[other].poll() is None
     finally:
         for process in started.values():
@@ -194,7 +194,7 @@ def test_in_a_step_two_signals_of_the_scheduler_are_one_order_to_stop_and_its_us
     job = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
     run = arm("sh", "-c", job, in_step=True, grace=20.0)
     channel, output = start(run), run.run_dir / "logs" / "runner.out"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not output.exists() or output.read_text() != "ready\n":
         assert time.monotonic() < deadline
         time.sleep(0.01)

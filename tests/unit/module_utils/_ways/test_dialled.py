@@ -27,7 +27,7 @@ dial_in.AWAY_SECONDS = dial_in._ORPHAN_SECONDS = 1.0
 dial_in.serve(("127.0.0.1", int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4])
 """
 KEY = secrets.token_bytes(sealed.KEY_BYTES)
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Site:
