@@ -135,7 +135,7 @@ def test_a_run_that_is_over_no_longer_uses_the_node(arm, tmp_path):
 def test_a_check_of_the_lock_is_not_a_run(arm, tmp_path):
     with open(tmp_path / "lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
-        threading.Timer(0.1, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
+        threading.Timer(2.0, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
         assert arm("sleep", "60", lock=stream.name).said == "ready"
 
 
@@ -151,6 +151,22 @@ def test_a_run_without_a_lock_is_found_too(arm, tmp_path):
         stray.wait()
 
     assert said.startswith(f"already used by run {other}: process {stray.pid} (sleep")
+
+
+def test_what_a_supervisor_forks_is_no_supervisor_before_it_becomes_the_job(arm, tmp_path):
+    waits = f"import os; os.mkfifo('{tmp_path}/gate'); open('{tmp_path}/gate').read()"
+    line = '    node_claim.give_up(spec["oom_score"], spec["umask"], files)\n    for name'
+    run = arm("sleep", "600", broken=[("_supervise/job_setup", line, f"    {waits}\n{line}")])
+    channel = run.connect()
+    channel.send(b"g")
+    until((tmp_path / "gate").exists)
+    found = processes.find(run.run_id), processes.children(run.process.pid)
+    (tmp_path / "gate").write_text("")
+    run.process.send_signal(signal.SIGTERM)
+    run.follow(channel)
+
+    assert found[0] == ([run.process.pid], [])
+    assert len(found[1]) == 1
 
 
 def test_only_processes_that_provably_belong_to_the_run_are_ended(arm, tmp_path):
