@@ -311,7 +311,8 @@ def armed(agents, listener, tmp_path, **how):
 
     def is_followed():
         connections.extend(filter(None, [accepted(listener)]))
-        return bool(connections)
+        # The agent connects before it says that the call has ended.
+        return connections and ended
 
     turn_until(agents, is_followed)
     assert ended == [{"alive": False}]

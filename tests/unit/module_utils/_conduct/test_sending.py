@@ -141,6 +141,7 @@ def test_a_damaged_file_of_another_tree_is_not_taken(nodes, code):
     kept = Path(nodes.send(reading.read(str(code)), hosts=["n1"])[0]["n1"])
     os.chmod(kept / "train.py", 0o644)
     (kept / "train.py").write_text("PRINT()\n")
+    os.utime(kept / "train.py", (1, 1))  # Within one tick of a file system's clock, it would look unchanged.
     (code / "new").touch()
     found, _ = nodes.send(reading.read(str(code)), hosts=["n1"])
 
@@ -195,6 +196,7 @@ def test_a_damaged_tree_is_sent_again(nodes, code, damage):
     else:
         os.chmod(path, 0o644)
         path.write_text({"content": "PRINT()\n", "shorter": "p", "more": "print()\n\n"}[damage])
+        os.utime(path, (1, 1))  # Within one tick of a file system's clock, it would look unchanged.
     again, each = nodes.send(reading.read(str(code)), hosts=["n1"])
 
     assert again == found and content(kept) == content(code)

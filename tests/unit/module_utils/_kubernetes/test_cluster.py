@@ -14,6 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from tests.unit.http_answers import ITEMS, kubeconfig, served, status
+from tests.unit.ports import unheard
 
 SELECTOR = "madctl.dev/run=x"
 
@@ -136,15 +137,10 @@ def test_each_question_is_asked_as_a_server_takes_it(serving):
 # -- no answer ----------------------------------------------------------------------------------------
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def test_nobody_listens(tmp_path):
-    cluster = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{free_port()}"))
-    refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
+    with unheard() as port:
+        cluster = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{port}"))
+        refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
 
     assert refused.is_unreachable and "cannot be reached" in str(refused) and "Connection refused" in str(refused)
     assert "object at 0x" not in str(refused)
@@ -208,7 +204,7 @@ def test_a_stream_that_breaks_is_no_end(serving):
 
 
 def test_a_stream_that_is_silent_for_long_has_ended_and_nothing_is_wrong(serving, monkeypatch):
-    monkeypatch.setattr(clusters, "STREAM_SECONDS", 0.1)
+    monkeypatch.setattr(clusters, "STREAM_SECONDS", 3.0)  # The first line must come earlier, also on a busy machine.
     over = threading.Event()
 
     def answer(request):
@@ -366,10 +362,9 @@ def test_an_unknown_certificate_is_not_trusted(tmp_path):
         "/CN=x",
     ]
     subprocess.run(argv, check=True, capture_output=True)
-    with served(lambda _: (200, json.dumps(ITEMS).encode())) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / "c", made)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c", made)
+    with served(lambda _: (200, json.dumps(ITEMS).encode()), context) as server:
         cluster = Cluster(kubeconfig(tmp_path / "config", f"https://127.0.0.1:{server.server_port}"))
         refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
 
