@@ -13,7 +13,8 @@ def talk(connection, data, words=None):
         words: The expected error messages, if they are checked.
     """
     connection.link.settimeout(60)
-    connection.link.sendall(data)
+    if data:  # A program that takes nothing may have ended.
+        connection.link.sendall(data)
     connection.link.shutdown(socket.SHUT_WR)
     said = b"".join(iter(lambda: connection.link.recv(1 << 16), b""))
     connection._process.wait(60)
