@@ -21,7 +21,7 @@ from madctl.screen import terminal
 
 SECONDS = 60.0
 # How long it has to end after SIGTERM, and how long we wait for the last of its output.
-_GRACE_SECONDS, _LAST_SECONDS = 2.0, 0.5
+_GRACE_SECONDS, _LAST_SECONDS = 2.0, 2.0
 _MOST_BYTES = 64 << 10
 _PIECE_BYTES = 16 << 10
 _LOOK_SECONDS = 0.1

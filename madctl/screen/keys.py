@@ -63,7 +63,8 @@ class Keys:
         if self.descriptor is None or self._before is None:
             return
         own = list(self._before)
-        own[3] = own[3] & ~(termios.ICANON | termios.ECHO)
+        # Otherwise, Ctrl-C would remove earlier keys, perhaps just before they are read, and reading would not return.
+        own[3] = own[3] & ~(termios.ICANON | termios.ECHO) | termios.NOFLSH
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self.descriptor, termios.TCSANOW, own)
 

@@ -61,9 +61,17 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def served(answer):
-    """Serve: ``answer`` takes a request and returns a status and a body, or None if it has answered by itself."""
+def served(answer, tls=None):
+    """
+    Serve.
+
+    Args:
+        answer: Takes a request and returns a status and a body, or None if it has answered by itself.
+        tls: The context in which to speak TLS.
+    """
     server = _Server(("127.0.0.1", 0), _Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.answer, server.asked = answer, []
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

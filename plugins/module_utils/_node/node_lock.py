@@ -17,8 +17,8 @@ from typing import List, Optional
 from ansible_collections.madctl.multinode.plugins.module_utils._node import procfs, small_files
 
 _BYTES = 256
-# A process that checks who holds the lock also holds it for a moment.
-_CHECK_SECONDS = 0.5
+# A process that checks who holds the lock also holds it for a moment, which a busy node may prolong.
+_CHECK_SECONDS, _PROLONGED_SECONDS = 0.5, 20.0
 _PAUSE_SECONDS = 0.02
 
 
@@ -30,15 +30,24 @@ def take(path: str) -> int:
         OSError: If another run has it.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + _CHECK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise OSError("already used by run %s" % _name(os.read(lock, _BYTES))) from error
+    began = time.monotonic()
+    while not _is_got(lock, fcntl.LOCK_EX):
+        waited = time.monotonic() - began
+        # A run does not share the lock.
+        if waited > _PROLONGED_SECONDS or waited > _CHECK_SECONDS and not _is_got(lock, fcntl.LOCK_SH):
+            raise OSError("already used by run %s" % _name(os.read(lock, _BYTES)))
+        fcntl.flock(lock, fcntl.LOCK_UN)
         time.sleep(_PAUSE_SECONDS)
+    return lock
+
+
+def _is_got(lock: int, kind: int) -> bool:
+    """Try to take an open lock, and return whether that worked."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def holder(path: str) -> Optional[str]:

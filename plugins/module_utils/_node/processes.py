@@ -74,7 +74,8 @@ def find(run_id: str) -> Tuple[List[int], List[int]]:
             supervisors.append(pid)
         elif run_of(pid) == run_id:
             marked.append(pid)
-    return supervisors, marked
+    # A process that a supervisor has just forked still looks like one, and would pass a signal on as a second order.
+    return [pid for pid in supervisors if stat(pid)[1] not in supervisors], marked
 
 
 def _arrivals() -> Iterator[int]:

@@ -10,6 +10,7 @@ HANGS = """
 import atexit, sys, threading, time
 from madctl import cli
 
+cli._CLOSING_SECONDS = 50
 atexit.register(lambda: print("closed", flush=True))
 threading.Thread(target=time.sleep, args=(1000,), daemon={daemon}).start()
 cli.main = lambda: print("told", flush=True) or 3

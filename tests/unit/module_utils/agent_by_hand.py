@@ -98,7 +98,7 @@ def command_line(words):
     with open("/proc/self/cmdline", "rb") as stream:
         return {"fits": fits, "shown": stream.read().rstrip(b"\\0").decode("utf-8", "surrogateescape").split("\\0")}
 '''
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 def until(condition, seconds=_SECONDS):

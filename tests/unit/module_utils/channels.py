@@ -63,7 +63,7 @@ class Followed:
         """Open a channel to a node, and give the node's end."""
         ours, theirs = socket.socketpair()
         self.follower.armed(host, Channel(self.loop, self.follower, host, ours))
-        theirs.settimeout(5)
+        theirs.settimeout(60)
         return theirs
 
     def send(self, host, end, data):
@@ -78,13 +78,13 @@ class Followed:
             except OSError:
                 break
             self.loop.turn(0)
-        end.settimeout(5)
+        end.settimeout(60)
 
     def hang_up(self, host, end):
         """End a node's channel, and let the follower hear of it."""
         end.close()
         while host in self.follower.channels:
-            self.loop.turn(5)
+            self.loop.turn(60)
 
     def close(self):
         """Close everything that is open here."""

@@ -25,4 +25,4 @@ def arm(alone, tmp_path):
     yield make
     for run in runs:
         run_end.stop(run.run_id, str(tmp_path), 0.0)
-        run.process.wait(20)
+        run.process.wait(60)

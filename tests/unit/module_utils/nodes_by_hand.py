@@ -15,7 +15,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._ways import way
 
 IS_ALIVE = "_runs.run_state:is_alive"
 _MARK = re.compile(r"\\n([0-9a-f]{16}) ")
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 class Connection(way.Connection):

@@ -2,11 +2,13 @@
 """Plans of nodes that are called n1, n2 and so on, and the problems of those that are refused."""
 
 import copy
-import socket
+import shlex
 import sys
 
+from ansible_collections.madctl.multinode.plugins.module_utils._common import run_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._plan import judgement, planner
 from ansible_collections.madctl.multinode.plugins.module_utils._request.request import Request
+from tests.unit import ports
 from tests.unit.module_utils import healthy_facts
 
 
@@ -20,6 +22,16 @@ def codes(outcome):
     return [(entry["code"], entry["host"]) for entry in outcome.problems]
 
 
+def unswept(script, place):
+    """
+    Write a script of two nodes that are one machine.
+
+    The one that ends first sweeps away every process that carries the run's id, so none does before either may end.
+    """
+    both = f": > {place}/is-$NODE_RANK; until [ -e {place}/is-0 -a -e {place}/is-1 ]; do sleep 0.05; done"
+    return f"exec env -u {run_directory.RUN_ID} /bin/sh -c {shlex.quote(f'{both}; {script}')}"
+
+
 def on_this_machine(place, run_id, script, hosts=("n1", "n2")):
     """Plan a command on nodes that all are this machine; each keeps its runs in its own directory below a place."""
     facts = []
@@ -28,10 +40,8 @@ def on_this_machine(place, run_id, script, hosts=("n1", "n2")):
         # Loopback addresses stand for those of a network.
         fact["interfaces"] = [healthy_facts.interface("ib0", f"127.0.0.{number}", 8)]
         facts.append(fact)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
     # Other tests have supervisors on this machine.
-    fields = {"shape": "command", "chdir": "/", "master_port": port, "skip": ("machine",)}
+    fields = {"shape": "command", "chdir": "/", "master_port": str(ports.free()), "skip": ("machine",)}
     request = Request(run_id=run_id, work=("/bin/sh", "-c", script), **fields)
     judged = judgement.judge(request, list(zip(hosts, facts)), [])
     assert judged.plan, judged.problems

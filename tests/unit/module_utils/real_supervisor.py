@@ -54,7 +54,7 @@ class Armed:
             "env": environment,
             "lock": None,
         }
-        times = {"start_timeout": 20.0, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
+        times = {"start_timeout": _PATIENCE, "timeout": None, "grace": 1.0, "log_cap": 1 << 20}
         rest = {
             "proof_janitors": [],
             "boot_id": "b",
@@ -99,7 +99,7 @@ class Armed:
             if frames and frames[-1][0]["event"] == "exit":
                 break
         channel.close()
-        self.process.wait(20)
+        self.process.wait(60)
         return frames
 
     @property

@@ -14,6 +14,7 @@ from madctl.after import command
 from madctl.errors import Problem
 from madctl.result import Result
 from tests import hostile
+from tests.unit.module_utils.agent_by_hand import until
 
 RESULT = Result("launch", "failed", 6, "20261101-120000-aaaaaaaa", {"nodes": []}, [Problem("RANK_FAILED", "é", "a")])
 
@@ -87,7 +88,8 @@ def test_one_that_is_ended_is_killed_with_what_it_started(line, monkeypatch):
     assert run(line, RESULT, None, leaving) == "interrupted"
 
     pids = [int(pid) for pid in Path("pids").read_text().split()]
-    assert len(pids) == 2 and not any(map(is_alive, pids))
+    assert len(pids) == 2
+    until(lambda: not any(map(is_alive, pids)))
 
 
 def test_one_that_does_not_end_has_a_limit():
@@ -95,7 +97,7 @@ def test_one_that_does_not_end_has_a_limit():
 
 
 def test_what_it_leaves_in_the_background_is_not_waited_for():
-    assert run("sleep 20 & echo $! > pid; echo begun", RESULT, None) is None
+    assert run("sleep 600 & echo $! > pid; echo begun", RESULT, None) is None
 
     pid = int(Path("pid").read_text())
     assert is_alive(pid)

@@ -12,6 +12,7 @@ from madctl.after import notification
 from madctl.errors import Problem
 from madctl.result import Result
 from tests.unit.http_answers import served
+from tests.unit.ports import unheard
 
 RESULT = Result("launch", "failed", 6, "20261101-120000-aaaaaaaa", {"nodes": []}, [Problem("RANK_FAILED", "é", "a")])
 TOKEN = "T0-swordfish"
@@ -22,7 +23,7 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
-def post(port, scheme="http", seconds=10.0):
+def post(port, scheme="http", seconds=60.0):
     wrong = notification.post(
         f"{scheme}://127.0.0.1:{port}/hooks/{TOKEN}", "big <!here> & more", RESULT, threading.Event(), seconds
     )
@@ -117,7 +118,7 @@ def test_a_server_that_hangs_or_says_something_now_and_then_is_not_waited_for():
         while not over.wait(0.05):
             connection.sendall(b"H")
 
-    for talk in (lambda _: over.wait(60), drip):
+    for talk in (lambda _: over.wait(120), drip):
         over.clear()
         with talking(talk) as port:
             # A byte now and then would keep up a limit of the socket alone.
@@ -126,9 +127,8 @@ def test_a_server_that_hangs_or_says_something_now_and_then_is_not_waited_for():
 
 
 def test_nobody_listens_and_nobody_speaks_tls():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    assert post(port) == "127.0.0.1: connection refused"
+    with unheard() as port:
+        assert post(port) == "127.0.0.1: connection refused"
     with talking(lambda connection: connection.sendall(b"no TLS\r\n" * 9)) as port:
         assert "SSL" in post(port, "https")
 

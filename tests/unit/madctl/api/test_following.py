@@ -92,7 +92,7 @@ def test_it_has_started_when_all_nodes_have_and_ends_when_it_is_told(session):
 def playing(session):
     """Wait until a session plays, which may not be counted as a start."""
     wait_for(lambda: hasattr(session, "made"))
-    assert session.made.plays.wait(10)
+    assert session.made.plays.wait(60)
 
 
 def test_one_node_alone_is_no_start(session, monkeypatch):
@@ -109,7 +109,7 @@ def test_an_order_that_comes_before_the_session_reaches_it(session):
     may_begin = threading.Event()
 
     def work(own):
-        assert may_begin.wait(10)
+        assert may_begin.wait(60)
         own.follow(session)
 
     made = Following(work)
@@ -117,14 +117,14 @@ def test_an_order_that_comes_before_the_session_reaches_it(session):
     made.interrupt()
     may_begin.set()
 
-    assert made.wait(10) and session.made.orders == [STOP] and session.interrupted
+    assert made.wait(60) and session.made.orders == [STOP] and session.interrupted
 
 
 def test_an_end_after_the_end_is_nothing(session):
     made = followed(session)
     made.wait_started()
     made.leave()
-    assert made.wait(10)
+    assert made.wait(60)
     made.leave()
 
     assert session.made.orders == [DETACH]
@@ -177,7 +177,7 @@ def test_nothing_is_printed_in_the_thread_unless_it_is_wanted(capfd):
     for shows in (False, True):
         made = Following(work, shows)
         made.start()
-        assert made.wait(10)
+        assert made.wait(60)
         found = capfd.readouterr()
         assert (found.out, [word in found.err for word in ("told", "shown")]) == ("said\n" * shows, [shows] * 2)
 

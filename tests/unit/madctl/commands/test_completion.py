@@ -123,7 +123,7 @@ def test_zsh_takes_it():
 def test_zsh_completes(remembered):
     (remembered / "completion").write_bytes(script("zsh"))
     environment = {**os.environ, "XDG_STATE_HOME": str(remembered), "PS1": "> ", "TERM": "xterm"}
-    shell = pexpect.spawn("zsh", ["-f"], env=environment, cwd=remembered, encoding="utf-8", timeout=30)
+    shell = pexpect.spawn("zsh", ["-f"], env=environment, cwd=remembered, encoding="utf-8", timeout=120)
     shell.sendline("autoload -U compinit && compinit -D -u; eval \"$(<completion)\"; print -r read''y")
     shell.expect("ready")
 

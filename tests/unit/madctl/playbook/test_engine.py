@@ -12,7 +12,7 @@ from tests.unit.module_utils.agent_by_hand import until
 def test_an_order_that_comes_too_early_waits_for_the_follower():
     with Engine(print, print) as engine, socket.socket(socket.AF_UNIX) as channel:
         listener = engine._listen()
-        channel.settimeout(5)
+        channel.settimeout(60)
         sent = engine.stop(b"s")
         channel.connect(listener.getsockname())
 

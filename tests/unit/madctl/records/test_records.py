@@ -674,7 +674,7 @@ def test_no_two_threads_write_the_same_file_meanwhile():
     barrier = threading.Barrier(2)
 
     def own(_):
-        barrier.wait(10)
+        barrier.wait(60)
         return record_store._own()
 
     with ThreadPoolExecutor(2) as pool:

@@ -218,7 +218,7 @@ def test_lines_are_shown_though_nothing_more_comes():
     ticker = Ticker(Window(0.02), lambda entry: (shown.append(entry.label), done.set()), lock)
     for labels in (["node1:0"], ["node1:0", "node1:0"]):  # the second time, the thread sleeps already
         ticker.add(A0, "x")
-        assert done.wait(5)
+        assert done.wait(60)
         assert shown == labels
         done.clear()
         time.sleep(0.05)
@@ -256,7 +256,7 @@ def test_a_ticker_without_anything_to_do_has_no_thread_until_there_is(monkeypatc
     ticker = Ticker(Window(0.02), lambda entry: (shown.append(entry.text), done.set()), threading.RLock())
     for text in ("x", "y"):
         ticker.add(A0, text)
-        assert done.wait(10)
+        assert done.wait(60)
         done.clear()
         wait_for(lambda: ticker._thread is None)
     assert shown == ["x", "y"]
@@ -269,11 +269,11 @@ def test_drawings_that_come_fast_are_one():
     with lock:
         for _ in range(1000):
             ticker.redraw()
-    assert drawn.wait(10)
+    assert drawn.wait(60)
     drawn.clear()
     assert not drawn.wait(0.3) and shown == [0]
     ticker.redraw()
-    assert drawn.wait(10) and shown == [0, 1]
+    assert drawn.wait(60) and shown == [0, 1]
 
 
 # -- words ------------------------------------------------------------------------------------------

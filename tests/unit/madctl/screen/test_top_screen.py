@@ -89,6 +89,7 @@ DRAWS = """\
 import sys, time
 from madctl.commands.top import _watch
 from madctl.screen import terminal
+from madctl.screen.keys import Keys
 from tests.unit.madctl.screen.test_top_screen import NODES
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 
@@ -101,6 +102,16 @@ if sys.argv[1:] == ["ends"]:
     source.loop.after(0.1, lambda: setattr(source, "is_over", True))
 if sys.argv[1:] == ["breaks"]:
     source.loop.after(0.1, lambda: [][5])
+if sys.argv[1:2] == ["late"]:
+    read = Keys.read
+
+    def late(self):
+        open(sys.argv[2], "w").close()
+        while not self.is_leaving:
+            time.sleep(0.01)
+        read(self)
+
+    Keys.read = late
 sys.exit(_watch("run 20261129-1025", source))
 """
 
@@ -144,7 +155,7 @@ class Terminal:
         return {cell.fg for row in self.screen.buffer.values() for cell in row.values()}
 
     def wait_for(self, condition):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not condition(self.read()):
             assert time.monotonic() < deadline, self.text
 
@@ -218,6 +229,16 @@ def test_a_key_leaves_and_no_other_is_shown(key, terminal):
 
     assert shown.end() == (0, True)
     assert "zzz" not in shown.text
+
+
+def test_ctrl_c_leaves_also_where_another_key_is_just_being_read(terminal, tmp_path):
+    shown = terminal("late", str(tmp_path / "reads"))
+    shown.wait_for(lambda text: "q quits" in text)
+    os.write(shown.ours, b"z")
+    shown.wait_for(lambda _: (tmp_path / "reads").exists())
+    os.write(shown.ours, b"\x03")
+
+    assert shown.end() == (0, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -2,6 +2,7 @@
 """What reaches the screen, of events, of problems, of secrets, with a terminal and without."""
 
 import io
+import re
 import sys
 import threading
 import time
@@ -110,7 +111,7 @@ def test_on_a_terminal_equal_lines_are_one(screen, patient):
 def test_on_a_terminal_a_line_appears_though_nothing_more_comes(screen):
     view, lines = screen(terminal=True)
     log(view, "node1", 0, "alone\n")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not lines() and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -189,10 +190,10 @@ def held_by_another(view, act):
     def inside():
         with view._lock:
             held.set()
-            release.wait(10)
+            release.wait(120)
 
     threading.Thread(target=inside).start()
-    held.wait(5)
+    held.wait(60)
     waiting = threading.Thread(target=act)
     waiting.start()
     waiting.join(0.05)
@@ -215,7 +216,7 @@ def test_one_thread_at_a_time(screen, call):
     waiting, release = held_by_another(view, lambda: CALLS[call](view))
     waited = waiting.is_alive() and not lines()
     release.set()
-    waiting.join(5)
+    waiting.join(60)
 
     assert waited and not waiting.is_alive()
 
@@ -229,7 +230,7 @@ def test_a_signal_does_not_wait_for_a_screen_that_takes_nothing(screen, monkeypa
         view.still_running("run-1")
 
     waiting, release = held_by_another(view, act)
-    waiting.join(5)
+    waiting.join(60)
     left = not waiting.is_alive()
     release.set()
 
@@ -271,7 +272,7 @@ def drawn(request, screen, monkeypatch):
         return view, seen
 
     def seen(wait_for=None):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             there = pyte.Screen(request.param, 20)
             pyte.Stream(there).feed(sys.stdout.getvalue().replace("\n", "\r\n"))
@@ -400,7 +401,7 @@ def test_a_clock_is_drawn_while_nothing_is_printed(drawn, monkeypatch):
     view._below.begin({**plan(), "shape": "command"})
     for host in HOSTS:
         view.on_event({"event": "started", "host": host}, b"")
-    assert seen("running on 3 nodes, no output for")[-1].startswith("running on 3 nodes, no output for 0 s")
+    assert re.match(r"running on 3 nodes, no output for \d+ s", seen("running on 3 nodes, no output for")[-1])
     monkeypatch.setattr(waiting, "QUIET_SECONDS", 60)
     log(view, "node1", 0, "x\n")
     assert not any("no output" in line for line in seen("x"))
@@ -417,7 +418,7 @@ def test_where_nothing_can_be_drawn_a_line_without_end_is_shown_now_and_then(scr
     for state in ("1", "2"):
         log(view, "node1", 0, f"\r{state}%")
         log(view, "node2", 1, f"\r{state}%")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not lines() or not lines()[-1].endswith(f"{state}%"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -601,15 +602,15 @@ def test_a_command_that_detaches_does_not_wait_for_the_screen(screen):
     def hold():
         with view._lock:  # As a thread does that writes to a screen that takes nothing.
             held.set()
-            leave.wait(30)
+            leave.wait(120)
 
     holder = threading.Thread(target=hold, daemon=True)
     holder.start()
-    held.wait(5)
+    held.wait(60)
     view.interrupted(b"d")
     ended = threading.Thread(target=lambda: view.finish("interrupted", None, True), daemon=True)
     ended.start()
-    ended.join(10)
+    ended.join(60)
     is_held_up = ended.is_alive()
     leave.set()
 

@@ -223,7 +223,7 @@ def test_the_error_of_a_child_has_a_bounded_length():
         raise ValueError(LONG)
 
     found = node(1)
-    found["trouble"] = deadlines.together({"names": (fail, ())})
+    found["trouble"] = deadlines.together({"names": (fail, ())}, 60.0)
     found["mounts"][0].update(error=found["trouble"]["names"]["error"])
 
     assert found["trouble"]["names"]["error"].startswith("ValueError: é")

@@ -99,7 +99,7 @@ class Agent:
         raise AssertionError(answer)
 
     def end(self):
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 

@@ -21,8 +21,6 @@ from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.three_ways import KINDS
 
 HOSTS = ("n1", "n2")
-# The nodes are one machine: the one that ends first sweeps away every process with the run's id, also of the other.
-UNSWEPT = "trap '' TERM; "
 # A variable that all has which a launch starts.
 MARK = "LAUNCH_UNDER_TEST"
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
@@ -147,7 +145,7 @@ def test_a_setup_that_fails_where_it_is_armed_starts_nothing_anywhere(launch):
     marker = launch.place / "started"
     plan = launch.plan(f"echo x >> {marker}")
     setup = 'setsid sleep 600 & test "$NODE_RANK" != 1 || { echo why >&2; exit 7; }'
-    result = launch.start({**plan, "setup": {"text": setup, "login": False, "seconds": 20.0}})
+    result = launch.start({**plan, "setup": {"text": setup, "login": False, "seconds": 60.0}})
     assert codes_of(result["problems"]) == [("SETUP_FAILED", "n2")]
     assert result["problems"][0]["message"] == "the setup failed: exit code 7: why"
     until(lambda: not launch.left())
@@ -168,9 +166,7 @@ def test_the_proof_finds_a_node_that_does_not_come_to_the_head(launch):
 
 
 def test_a_job_runs_on_all_nodes(launch):
-    # Neither may end before the other ignores the sweep's signal.
-    both = f": > {launch.place}/is-$NODE_RANK; until [ -e {launch.place}/is-0 -a -e {launch.place}/is-1 ]; do :; done"
-    result = launch.start(launch.plan(f"{UNSWEPT} {both}; echo hello"))
+    result = launch.start(launch.plan(plans.unswept("echo hello", launch.place)))
     assert result["problems"] == [] and result["exit_code"] == 0 and not result["detached"]
     assert launch.output == dict.fromkeys(HOSTS, b"hello\n")
     # One channel a node carries all of it.
@@ -216,7 +212,8 @@ def test_a_channel_that_is_lost_after_go_comes_back(launch):
     flag = launch.place / "back"
     launch.on[events.LOG, "n2"] = lambda: launch.ways["n2"].connections[-1].link.shutdown(socket.SHUT_RDWR)
     launch.on[events.BACK, "n2"] = flag.touch
-    result = launch.start(launch.plan(f"{UNSWEPT} echo hello; until [ -e {flag} ]; do sleep 0.05; done; echo bye"))
+    script = f"echo hello; until [ -e {flag} ]; do sleep 0.05; done; echo bye"
+    result = launch.start(launch.plan(plans.unswept(script, launch.place)))
     assert result["problems"] == [] and result["exit_code"] == 0
     assert launch.output == dict.fromkeys(HOSTS, b"hello\nbye\n")
     assert (events.SUSPECT, "n2") in launch.events and (events.BACK, "n2") in launch.events

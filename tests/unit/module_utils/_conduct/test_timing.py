@@ -28,8 +28,8 @@ def test_each_stage_has_its_own_processor_time():
     first, second = clock.stages()
 
     assert (first["name"], second["name"]) == ("first", "second")
-    assert first["own"] >= 0.04
-    assert first["seconds"] > second["seconds"]
+    assert first["own"] >= 0.04 > second["own"]
+    assert first["seconds"] > 0.01
 
 
 def test_a_clock_that_nobody_asked_for_measures_nothing():

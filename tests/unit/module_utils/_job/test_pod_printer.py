@@ -59,7 +59,7 @@ class Pod:
         printer = pod_printer.Printer(str(self.base), RUN, self.take, self.records.append)
         thread = threading.Thread(target=printer.run, daemon=True)
         thread.start()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive(), "it has not ended"
 
     def logs(self):

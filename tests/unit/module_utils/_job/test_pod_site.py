@@ -12,6 +12,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common import co
 from ansible_collections.madctl.multinode.plugins.module_utils._common.event_loop import Loop
 from ansible_collections.madctl.multinode.plugins.module_utils._job import pod_site, site, work
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import word
+from tests.unit import ports
 from tests.unit.cluster_objects import JSON, ended
 
 ABOUT = {"job": "madctl-x", "service": "madctl-x", "nodes": 3, "port": 29400, "agents_seconds": 300}
@@ -135,9 +136,7 @@ def test_a_key_that_cannot_be_read_is_no_door(place):
 
 
 def test_pods_that_do_not_dial_in_are_named(place):
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    there = place(port=port)
+    there = place(port=ports.free())
     with there.door(Loop()) as door, there.arrivals(door) as arrivals:
         missing = arrivals.wait(0.0, lambda: False)
         assert arrivals.wait(1000.0, lambda: True) == [], "who is told to end does not wait"

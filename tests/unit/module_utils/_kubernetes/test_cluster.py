@@ -14,6 +14,7 @@ from ansible_collections.madctl.multinode.plugins.module_utils._common.refusal i
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes import cluster as clusters
 from ansible_collections.madctl.multinode.plugins.module_utils._kubernetes.cluster import Cluster
 from tests.unit.http_answers import ITEMS, kubeconfig, served, status
+from tests.unit.ports import unheard
 
 SELECTOR = "madctl.dev/run=x"
 
@@ -136,15 +137,10 @@ def test_each_question_is_asked_as_a_server_takes_it(serving):
 # -- no answer ----------------------------------------------------------------------------------------
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def test_nobody_listens(tmp_path):
-    cluster = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{free_port()}"))
-    refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
+    with unheard() as port:
+        cluster = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{port}"))
+        refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
 
     assert refused.is_unreachable and "cannot be reached" in str(refused) and "Connection refused" in str(refused)
     assert "object at 0x" not in str(refused)
@@ -170,7 +166,7 @@ def test_the_server_hangs_up(serving):
 
 def test_the_server_never_answers(serving):
     over = threading.Event()
-    _, cluster = serving(lambda _: over.wait(30) and None)
+    _, cluster = serving(lambda _: over.wait(120) and None)
     refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR, seconds=0.05))
     over.set()
 
@@ -208,13 +204,13 @@ def test_a_stream_that_breaks_is_no_end(serving):
 
 
 def test_a_stream_that_is_silent_for_long_has_ended_and_nothing_is_wrong(serving, monkeypatch):
-    monkeypatch.setattr(clusters, "STREAM_SECONDS", 0.1)
+    monkeypatch.setattr(clusters, "STREAM_SECONDS", 3.0)  # The first line must come earlier, also on a busy machine.
     over = threading.Event()
 
     def answer(request):
         request.begin()
         request.more(b"a\n")
-        over.wait(30)
+        over.wait(120)
 
     _, cluster = serving(answer)
     lines = list(cluster.log("p", "run", None, True))
@@ -229,7 +225,7 @@ def test_a_stream_is_closed_while_another_thread_waits_for_a_line(serving):
     def answer(request):
         request.begin()
         request.more(b"a\n")
-        over.wait(30)
+        over.wait(120)
 
     def read():
         try:
@@ -242,9 +238,9 @@ def test_a_stream_is_closed_while_another_thread_waits_for_a_line(serving):
     stream = cluster.log("p", "run", None, True)
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    assert has_begun.wait(10)
+    assert has_begun.wait(60)
     stream.close()
-    thread.join(10)
+    thread.join(60)
     is_over = not thread.is_alive()
     over.set()
 
@@ -366,10 +362,9 @@ def test_an_unknown_certificate_is_not_trusted(tmp_path):
         "/CN=x",
     ]
     subprocess.run(argv, check=True, capture_output=True)
-    with served(lambda _: (200, json.dumps(ITEMS).encode())) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / "c", made)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c", made)
+    with served(lambda _: (200, json.dumps(ITEMS).encode()), context) as server:
         cluster = Cluster(kubeconfig(tmp_path / "config", f"https://127.0.0.1:{server.server_port}"))
         refused = refusal(lambda: cluster.list(clusters.POD, SELECTOR))
 

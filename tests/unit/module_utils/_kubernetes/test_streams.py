@@ -73,7 +73,7 @@ def lines(*numbers):
 def all_of(queue, last):
     found = []
     while not found or not isinstance(found[-1], last):
-        found.append(queue.get(timeout=10))
+        found.append(queue.get(timeout=60))
     return found
 
 
@@ -164,14 +164,14 @@ def test_a_server_that_is_away_is_asked_again_and_its_return_is_told_at_once():
 
     class Waiting(Answers):
         def __iter__(self):
-            closed.wait(10)
+            closed.wait(60)
             return iter(())
 
     queue = Queue()
     thread = PodLog(Script(Answers(lines(1)), AWAY, AWAY, Waiting), queue, "p", "uid", True)
     thread.start()
     while not isinstance(told.queue[-1] if told.queue else None, Trouble) or told.queue[-1].problem:
-        told.put(queue.get(timeout=10))
+        told.put(queue.get(timeout=60))
     thread.stop()
     closed.set()
 
@@ -285,17 +285,17 @@ def test_a_thread_that_waits_for_a_line_is_stopped(tmp_path, kind):
         request.begin()
         request.more(lines(1)[0] + b"\n" if kind == "log" else change("ADDED", "8") + b"\n")
         waits.set()
-        over.wait(30)
+        over.wait(120)
         return None
 
     with served(answer) as server:
         cluster, queue = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{server.server_port}")), Queue()
         thread = PodLog(cluster, queue, "p", "u", True) if kind == "log" else Watch(cluster, clusters.POD, "x", queue)
         thread.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
         all_of(queue, Line if kind == "log" else Changed)
         thread.stop()
-        thread._thread.join(10)
+        thread._thread.join(60)
         has_ended = not thread._thread.is_alive()
         over.set()
 
@@ -310,7 +310,7 @@ def test_a_thread_that_waits_between_attempts_is_stopped(monkeypatch):
     thread.start()
     all_of(queue, Trouble)
     thread.stop()
-    thread._thread.join(10)
+    thread._thread.join(60)
 
     assert not thread._thread.is_alive()
 

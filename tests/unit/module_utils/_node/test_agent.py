@@ -10,6 +10,9 @@ import pytest
 
 from tests.unit.module_utils.agent_by_hand import Agent, is_gone, request, state, until
 
+# A deadline by which a function has begun, also on a busy machine.
+SOON = 4.0
+
 
 @pytest.fixture
 def agent():
@@ -63,7 +66,7 @@ def test_a_function_that_ends_its_process_gives_no_answer(agent, function, statu
 
 
 def test_a_call_that_hangs_is_ended_after_its_deadline(agent, tmp_path):
-    agent.begin(1, "hang", str(tmp_path / "pids"), seconds=0.5)
+    agent.begin(1, "hang", str(tmp_path / "pids"), seconds=SOON)
     running = pids(tmp_path / "pids")
     assert agent.wait(1) == []
     assert agent.ended[1] == signal.SIGKILL
@@ -133,7 +136,7 @@ def supervised(tmp_path):
     finally:
         os.chdir(before)
     listener.listen(1)
-    listener.settimeout(20)
+    listener.settimeout(60)
     yield str(place), listener
     listener.close()
 
@@ -143,7 +146,7 @@ def test_a_relay_leads_to_the_supervisor_and_back(agent, supervised):
     agent.tell({"relay": 1, "directory": place})
     end, _ = listener.accept()
     agent.tell({"give": 1}, b"go")
-    end.settimeout(20)
+    end.settimeout(60)
     assert end.recv(10) == b"go"
     end.sendall(b"ready")
     until(lambda: agent.read() and agent.heard[1] == b"ready")
@@ -156,7 +159,7 @@ def test_a_relay_that_is_dropped_ends_for_the_supervisor(agent, supervised):
     place, listener = supervised
     agent.tell({"relay": 1, "directory": place})
     end, _ = listener.accept()
-    end.settimeout(20)
+    end.settimeout(60)
     agent.tell({"drop": 1})
     assert end.recv(10) == b""
     end.close()
@@ -196,7 +199,7 @@ def test_a_function_that_takes_over_the_channel_gets_the_bytes_after_its_request
     while piece := agent.channel.recv(1 << 16):
         seen += piece
     assert seen == b"LAST.A{}\n"
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_function_that_cannot_take_over_the_channel_returns_why(agent):
@@ -220,7 +223,7 @@ def test_the_end_of_the_channel_ends_what_was_started(agent, tmp_path):
     agent.channel.close()
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_call_that_finishes_notices_the_end_of_the_channel(agent, tmp_path):
@@ -228,11 +231,11 @@ def test_a_call_that_finishes_notices_the_end_of_the_channel(agent, tmp_path):
     assert agent.call(2, "echo", 2) == [("A", {"got": 2})]
     agent.channel.close()
     assert until(lambda: (tmp_path / "noticed").exists() and (tmp_path / "noticed").read_text()) == "noticed"
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_call_that_should_finish_and_does_not_ends_at_its_deadline(agent, tmp_path):
-    agent.begin(1, "hang", str(tmp_path / "pids"), finishes=True, seconds=1.0)
+    agent.begin(1, "hang", str(tmp_path / "pids"), finishes=True, seconds=SOON)
     running = pids(tmp_path / "pids")
     agent.channel.close()
     for pid in running:
@@ -255,11 +258,11 @@ def test_a_call_that_should_finish_and_does_not_ends_at_its_deadline(agent, tmp_
 def test_invalid_data_ends_the_agent_and_everything_it_started(agent, said, tmp_path):
     agent.begin(1, "hang", str(tmp_path / "pids"))
     running = pids(tmp_path / "pids")
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(ConnectionError):
         agent.channel.sendall(said)
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(60) == 0
 
 
 def test_a_deadline_may_be_any_number(agent):
@@ -275,7 +278,7 @@ def test_a_controller_that_does_not_read_costs_bounded_memory_and_delays_no_dead
     before = agent.resident()
     for number in range(2, 6):
         agent.begin(number, "flood")
-    agent.begin(9, "hang", str(tmp_path / "pids"), seconds=1.0)
+    agent.begin(9, "hang", str(tmp_path / "pids"), seconds=SOON)
     running = pids(tmp_path / "pids")
     for pid in running:
         until(lambda pid=pid: is_gone(pid))
@@ -290,7 +293,7 @@ def test_a_controller_that_does_not_read_costs_bounded_memory_and_delays_no_dead
 def test_a_controller_that_does_not_read_costs_no_processor_time(agent, tmp_path):
     agent.begin(1, "flood")
     agent.begin(2, "read_all")
-    agent.begin(3, "hang", str(tmp_path / "pids"), seconds=2.0)
+    agent.begin(3, "hang", str(tmp_path / "pids"), seconds=SOON)
     running = pids(tmp_path / "pids")
     # The flooding call waits, and so does the agent: the channel is full.
     until(lambda: {state(pid) for pid in (agent.process.pid, agent.children[0])} == {"S"} and not agent.unread())
@@ -331,7 +334,7 @@ def test_an_agent_is_recognised_by_its_command_line(agent):
 @pytest.mark.parametrize(
     ("words", "fits"),
     [
-        (["/usr/bin/python3", "-I", "-S", "/run/bin/madctl_node.py", "supervisor", "/runs/é"], True),
+        (["/usr/bin/python3", "-I", "-S", "/run/bin/madctl_node.py", "program", "/runs/é"], True),
         (["x" * 100_000], False),
     ],
 )

@@ -171,6 +171,8 @@ def test_gpus_that_hang_are_left_behind(monkeypatch):
 def test_gpus_that_are_no_crash(monkeypatch):
     monkeypatch.setattr(gpu_usage, "may_have", lambda: True)
     monkeypatch.setattr(gpu_usage, "measure", lambda: [][5])
+    monkeypatch.setattr(samples, "_FILE_SECONDS", 60.0)
+    monkeypatch.setattr(samples, "_TOOL_SECONDS", 60.0)
 
     assert samples.gpus().error == "IndexError: list index out of range"
 

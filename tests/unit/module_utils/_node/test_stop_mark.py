@@ -77,7 +77,7 @@ def test_later_attempts_are_stopped_too(base, monkeypatch):
 def test_a_supervisor_that_comes_after_the_stop_starts_nothing(arm, tmp_path, name):
     end(tmp_path, name)
     run = arm("sh", "-c", "echo started", origin=RUN)
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.said == "the run was stopped"
     assert not (run.run_dir / "logs" / "runner.out").exists()
@@ -94,7 +94,7 @@ def test_a_stop_before_the_start_is_reported_as_one(arm, tmp_path):
     run = arm("sh", "-c", "echo started")
     # Without any grace it is killed before it writes its record.
     assert end(tmp_path, run.run_id, grace=20.0)["left"] == []
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert (run.record["outcome"], run.record["stopped"], run.record["reason"]) == ("disarmed", True, "stopped")
 

@@ -29,12 +29,10 @@ def renamed():
 
     yield make
     for process in started:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize(
-    "words", [["madctl", "agent"], ["/opt/python3", "-I", "/r/madctl_node.py", "supervisor", "/r"]]
-)
+@pytest.mark.parametrize("words", [["madctl", "agent"], ["/opt/python3", "-I", "/r/madctl_node.py", "program", "/r"]])
 def test_other_processes_see_the_new_command_line(renamed, words):
     pid, answer, _ = renamed(words)
 

@@ -474,16 +474,16 @@ def test_a_real_program_is_run(tmp_path, tools):
 
 
 def test_a_real_program_that_hangs_is_ended_with_its_children(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 4)
     tools("amd-smi", f"echo $$ > {tmp_path}/pid; sleep 300 & sleep 300")
     started = time.monotonic()
     found = gpus.gpus(str(tmp_path))
 
     # Not a measurement: the tool itself would take 300 seconds.
-    assert time.monotonic() - started < 30
-    assert found == {**NOTHING, "note": "amd-smi: no answer within 2 s"}
+    assert time.monotonic() - started < 200
+    assert found == {**NOTHING, "note": "amd-smi: no answer within 4 s"}
     # A killed process needs a moment to end.
-    while alive_in_group(int((tmp_path / "pid").read_text())) and time.monotonic() - started < 30:
+    while alive_in_group(int((tmp_path / "pid").read_text())) and time.monotonic() - started < 200:
         time.sleep(0.01)
     assert alive_in_group(int((tmp_path / "pid").read_text())) == []
 
@@ -502,7 +502,7 @@ def alive_in_group(group):
 
 
 def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch):
-    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 2)
+    monkeypatch.setattr(vendor_tools, "TOOL_SECONDS", 4)
     # Nothing can ignore being killed; a new session that keeps the output open is similar.
     tools("amd-smi", f"setsid sleep 300 & echo $! > {tmp_path}/pid; wait")
     started = time.monotonic()
@@ -511,8 +511,8 @@ def test_a_tool_that_cannot_be_ended_is_left_alone(tmp_path, tools, monkeypatch)
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
-    assert time.monotonic() - started < 30
-    assert found == {**NOTHING, "note": "amd-smi: no answer within 2 s"}
+    assert time.monotonic() - started < 200
+    assert found == {**NOTHING, "note": "amd-smi: no answer within 4 s"}
 
 
 def test_a_real_program_that_fails_or_does_not_start(tmp_path, tools):

@@ -21,7 +21,7 @@ def files(tmp_path):
 
 
 def left(text, cwd):
-    return node_facts._left({"text": text, "login": False, "seconds": 20.0}, cwd, dict(os.environ))
+    return node_facts._left({"text": text, "login": False, "seconds": 60.0}, cwd, dict(os.environ))
 
 
 def names(place):

@@ -170,7 +170,7 @@ def test_an_agent_of_mpich_stays_until_its_daemon_has_connected_or_ended(place, 
 
 def asked(asking, place):
     """Look until an agent has its answer."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not list(place.glob("asked/*/answer")) and time.monotonic() < deadline:
         asking.look()
 
@@ -202,7 +202,7 @@ def waiting(place, shared, monkeypatch):
 
 
 def wait(porter, *processes):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(process.poll() is None for process in processes):
         porter.look()
         if time.monotonic() > deadline:

@@ -22,11 +22,12 @@ while not count: time.sleep(0.02)
 time.sleep(0.3)
 sys.exit(len(count))
 """
+UNTIL_TOLD = "trap 'exit 3' USR1; echo waiting; while :; do sleep 0.05; done"
 
 
 def waiting(run):
     log = run.run_dir / "logs" / "runner.out"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (log.exists() and log.read_bytes()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -46,21 +47,26 @@ def test_a_signal_for_the_programs_comes_by_the_channel_and_is_passed_on_once(ar
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, 0, -1, 99, "9", None, 10.5])
 def test_no_other_signal_is_passed_on(arm, number):
-    run = arm("sh", "-c", "echo waiting; sleep 0.5; exit 3", in_step=True)
+    run = arm("sh", "-c", UNTIL_TOLD, in_step=True)
     channel = start(run)
-    channel.send(json.dumps({"signal": number, "to": "runner"}).encode() + b"\n")
+    waiting(run)
+    for each in (number, int(signal.SIGUSR1)):
+        channel.send(json.dumps({"signal": each, "to": "runner"}).encode() + b"\n")
     run.follow(channel)
 
-    assert run.record["exit_code"] == 3
+    assert (run.record["exit_code"], run.record["trouble"]) == (3, None)
 
 
 def test_the_time_for_which_a_job_was_suspended_does_not_count(arm):
     soon = [("_supervise/supervisor_loop", "STOPPED_SECONDS = 5.0, 5.0", "STOPPED_SECONDS = 0.2, 0.5")]
-    run = arm("sh", "-c", "sleep 3.5; exit 3", in_step=True, timeout=2.0, broken=soon)
+    run = arm("sh", "-c", UNTIL_TOLD, in_step=True, timeout=6.0, broken=soon)
     channel = start(run)
+    waiting(run)
     os.kill(run.process.pid, signal.SIGSTOP)
-    time.sleep(2.5)
+    time.sleep(6.5)  # Longer than all of its time.
     os.kill(run.process.pid, signal.SIGCONT)
+    # It looks at its clock in the same turn in which it passes this on.
+    channel.send(json.dumps({"signal": int(signal.SIGUSR1), "to": "runner"}).encode() + b"\n")
     run.follow(channel)
 
     assert (run.record["exit_code"], run.record["reason"]) == (3, None)

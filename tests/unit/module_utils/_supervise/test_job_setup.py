@@ -4,6 +4,7 @@
 import pytest
 
 from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.real_supervisor import read
 
 SAYS = 'echo "$A $PWD $(umask) $(ulimit -n) $MADCTL_RUN_ID $#"'
@@ -11,7 +12,7 @@ SAYS = 'echo "$A $PWD $(umask) $(ulimit -n) $MADCTL_RUN_ID $#"'
 pytestmark = pytest.mark.slow
 
 
-def asked(text, seconds=20.0):
+def asked(text, seconds=60.0):
     return {"text": text, "login": False, "seconds": seconds}
 
 
@@ -34,32 +35,33 @@ def test_the_job_starts_as_its_setup_leaves_things(arm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "seconds", "said"),
     [
-        ("echo why >&2; false", "setup: the setup failed: exit code 1: why"),
-        ("sleep 60", "setup: the setup did not end in 0.5 s"),
+        ("echo why >&2; false", 60.0, "setup: the setup failed: exit code 1: why"),
+        ("sleep 600", 0.5, "setup: the setup did not end in 0.5 s"),
     ],
 )
-def test_a_setup_that_fails_leaves_nothing_and_no_supervisor(arm, text, said):
-    run = arm("sh", "-c", "echo started", setup=asked("setsid sleep 60 & " + text, 0.5))
-    run.process.wait(20)
+def test_a_setup_that_fails_leaves_nothing_and_no_supervisor(arm, text, seconds, said):
+    run = arm("sh", "-c", "echo started", setup=asked("setsid sleep 600 & " + text, seconds))
+    run.process.wait(60)
 
     assert run.said == said
     assert processes.find(run.run_id) == ([], [])
 
 
 def test_what_a_setup_left_in_the_background_ends_with_a_job_that_does_not_start(arm):
-    run = arm("true", setup=asked("setsid sleep 60 &"))
-    assert [len(found) for found in processes.find(run.run_id)] == [1, 1]
+    run = arm("true", setup=asked("setsid sleep 600 &"))
+    # A process that is just becoming a program shows no environment.
+    until(lambda: [len(found) for found in processes.find(run.run_id)] == [1, 1])
     run.connect().close()
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.record["outcome"] == "disarmed"
     assert processes.find(run.run_id) == ([], [])
 
 
 def test_what_a_setup_left_in_the_background_ends_with_the_job(arm):
-    run = arm("true", setup=asked("setsid sleep 60 &"))
+    run = arm("true", setup=asked("setsid sleep 600 &"))
     channel = run.connect()
     read(channel)
     channel.send(b"g")

@@ -143,7 +143,7 @@ def test_what_madengine_writes_elsewhere_has_the_user_s_umask(tmp_path, stale):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(run_dir / "ranks.sock"))
     listener.listen()
-    listener.settimeout(30)
+    listener.settimeout(60)
     environment = {**os.environ, "MADCTL_RUN_DIR": str(run_dir), "MIRROR": str(mirror), "MODEL_DIR": "/elsewhere"}
     program = [sys.executable, "-I", "-S", deliver(tmp_path / "bin"), "madengine_wrapper"]
     done = subprocess.run(program, cwd=checkout, env=environment, umask=0o022)

@@ -60,13 +60,15 @@ def events(run, enough):
     channel = run.connect()
     channel.send(b"g")
     frames = []
-    decoder, deadline = wire.Decoder(), time.monotonic() + 30
-    channel.settimeout(30)
+    decoder, deadline = wire.Decoder(), time.monotonic() + 60
+    channel.settimeout(60)
     while not any(header["event"] == "apart" for header, _ in frames) and time.monotonic() < deadline:
         frames += decoder.feed(channel.recv(1 << 16))
     enough.touch()
     while not any(header["event"] == "exit" for header, _ in frames):
-        frames += decoder.feed(channel.recv(1 << 16))
+        data = channel.recv(1 << 16)
+        assert data, "it ended without a word"
+        frames += decoder.feed(data)
     channel.close()
     return {header["event"]: header for header, _ in frames}
 
@@ -78,7 +80,7 @@ def test_a_world_inside_a_rank_is_seen(rank, tmp_path, wrapper):
 
     assert (found["joined"]["rank"], found["joined"]["world_size"]) == (1, 2)
     assert (found["apart"]["rank"], found["apart"]["launcher"], found["apart"]["size"]) == (1, "torchrun", 1)
-    run.process.wait(20)
+    run.process.wait(60)
     assert run.record["apart"] == [1]
 
 
@@ -94,13 +96,13 @@ def test_processes_of_the_world_or_without_a_launcher_are_ignored(rank, tmp_path
     channel = run.connect()
     channel.send(b"g")
     pid = None
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     # The last process that the rank's program starts.
     while not (pid and b"sleep" in b" ".join(map(os.fsencode, _below(pid)))) and time.monotonic() < deadline:
         pid = next((one for one in processes.find(run.run_id)[1] if _is_script(one, tmp_path)), None)
     found = separate_worlds.inner(pid, (1, 2), processes.by_parent())
     (tmp_path / "enough").touch()
-    run.process.wait(20)
+    run.process.wait(60)
     channel.close()
 
     assert found is None

@@ -10,8 +10,9 @@ import uuid
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._node import processes
+from ansible_collections.madctl.multinode.plugins.module_utils._node import node_lock, processes
 from ansible_collections.madctl.multinode.plugins.module_utils._runs import run_end, run_state
+from tests.unit.module_utils.agent_by_hand import until
 from tests.unit.module_utils.real_supervisor import read, start
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def test_a_stop_wins_over_a_start(arm, orders):
             channel.send(order)
         except BrokenPipeError:
             break  # It has ended, as ordered.
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert (run.record["outcome"], run.record["exit_code"]) == ("disarmed", None)
     assert not (run.run_dir / "logs" / "runner.out").exists()
@@ -36,14 +37,14 @@ def test_a_stop_wins_over_a_start(arm, orders):
 def test_without_a_follower_nothing_starts(arm):
     run = arm("sh", "-c", "echo started")
     run.connect().close()
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.record["outcome"] == "disarmed"
 
 
 def test_without_an_order_in_time_nothing_starts(arm):
     run = arm("sh", "-c", "echo started", start_timeout=0.2)
-    run.process.wait(20)
+    run.process.wait(60)
 
     assert run.record["outcome"] == "disarmed"
 
@@ -111,7 +112,7 @@ def test_a_run_uses_the_node_as_long_as_its_runner_lives(arm, tmp_path):
     first = arm("sleep", "60", lock=lock)
     start(first)
     first.process.kill()
-    first.process.wait(20)
+    first.process.wait(60)
     second = arm("sleep", "60", lock=lock)
 
     assert second.said == f"already used by run {first.run_id}"
@@ -123,8 +124,7 @@ def test_a_run_that_is_over_no_longer_uses_the_node(arm, tmp_path):
     lock = str(tmp_path / "lock")
     first = arm("sh", "-c", "seq 300000", lock=lock)
     channel = start(first)
-    while not (first.run_dir / "exit.json").exists():
-        pass
+    until(lambda: (first.run_dir / "exit.json").exists() and node_lock.holder(lock) is None)
     # The follower has not read the output yet, and the supervisor waits for that.
     second = arm("sleep", "60", lock=lock)
 
@@ -135,7 +135,7 @@ def test_a_run_that_is_over_no_longer_uses_the_node(arm, tmp_path):
 def test_a_check_of_the_lock_is_not_a_run(arm, tmp_path):
     with open(tmp_path / "lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
-        threading.Timer(0.1, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
+        threading.Timer(2.0, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
         assert arm("sleep", "60", lock=stream.name).said == "ready"
 
 
@@ -153,6 +153,22 @@ def test_a_run_without_a_lock_is_found_too(arm, tmp_path):
     assert said.startswith(f"already used by run {other}: process {stray.pid} (sleep")
 
 
+def test_what_a_supervisor_forks_is_no_supervisor_before_it_becomes_the_job(arm, tmp_path):
+    waits = f"import os; os.mkfifo('{tmp_path}/gate'); open('{tmp_path}/gate').read()"
+    line = '    node_claim.give_up(spec["oom_score"], spec["umask"], files)\n    for name'
+    run = arm("sleep", "600", broken=[("_supervise/job_setup", line, f"    {waits}\n{line}")])
+    channel = run.connect()
+    channel.send(b"g")
+    until((tmp_path / "gate").exists)
+    found = processes.find(run.run_id), processes.children(run.process.pid)
+    (tmp_path / "gate").write_text("")
+    run.process.send_signal(signal.SIGTERM)
+    run.follow(channel)
+
+    assert found[0] == ([run.process.pid], [])
+    assert len(found[1]) == 1
+
+
 def test_only_processes_that_provably_belong_to_the_run_are_ended(arm, tmp_path):
     ours, other = (f"20260101-000000-{uuid.uuid4().hex[:8]}" for _ in range(2))
     started = {run: subprocess.Popen(["sleep", "60"], env={"MADCTL_RUN_ID": run}) for run in (ours, other)}
@@ -161,7 +177,7 @@ def test_only_processes_that_provably_belong_to_the_run_are_ended(arm, tmp_path)
         while any(processes.run_of(pid) is None for pid in pids):
             pass
         processes.kill_marked(ours, pids, 9)
-        assert started[ours].wait(20) == -9
+        assert started[ours].wait(60) == -9
         assert started[other].poll() is None
     finally:
         for process in started.values():
@@ -194,7 +210,7 @@ def test_in_a_step_two_signals_of_the_scheduler_are_one_order_to_stop_and_its_us
     job = "trap 'sleep 0.5; echo orderly; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
     run = arm("sh", "-c", job, in_step=True, grace=20.0)
     channel, output = start(run), run.run_dir / "logs" / "runner.out"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not output.exists() or output.read_text() != "ready\n":
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +28,7 @@ dial_in.AWAY_SECONDS = dial_in._ORPHAN_SECONDS = 1.0
 dial_in.serve(("127.0.0.1", int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4])
 """
 KEY = secrets.token_bytes(sealed.KEY_BYTES)
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Site:
@@ -211,9 +212,11 @@ def test_what_is_no_introduction_is_refused(site, said):
 def test_a_stranger_who_says_nothing_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(dialled, "_HANDSHAKE_SECONDS", 0.05)
     site = Site(tmp_path)
-    link, _ = site.stranger()
+    link = socket.create_connection(site.door.address)
 
-    assert site.refused(link)
+    # The door may open and close in one turn of a busy machine.
+    assert site.read(SimpleNamespace(link=link)).count(b"\n") == 1
+    assert not site.door.strangers and not site.door.arrived
     site.close()
 
 

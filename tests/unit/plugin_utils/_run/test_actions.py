@@ -22,10 +22,6 @@ from tests.unit.module_utils import plans, three_ways
 
 ROOT = Path(__file__).parents[4]
 HOSTS = ["n1", "n2"]
-# The nodes are one machine: the first that ends sweeps away all processes of the run, so both ignore that before.
-PRINTS = (
-    "trap '' TERM; : > %s/is-$NODE_RANK; until [ -e %s/is-0 -a -e %s/is-1 ]; do :; done; echo hello from $NODE_RANK"
-)
 COMMAND = {"work": ["/bin/true"], "shape": "command"}
 
 
@@ -41,7 +37,8 @@ class Played:
     def __init__(self, place):
         self.place = place
         self.ended, self.lives = (f"20260101-00000{number}-{uuid.uuid4().hex[:8]}" for number in (0, 1))
-        plan = plans.on_this_machine(place, self.ended, PRINTS % (place, place, place), HOSTS)
+        prints = plans.unswept("echo hello from $NODE_RANK", place)
+        plan = plans.on_this_machine(place, self.ended, prints, HOSTS)
         long = plans.on_this_machine(place, self.lives, "exec sleep 600", HOSTS)
         self.base = str(place / "n1")
         both = {"run_dir": self.base}
@@ -94,7 +91,7 @@ class Played:
         env = {**kept, "ANSIBLE_HOME": str(self.place / "ansible"), "ANSIBLE_NOCOLOR": "1"}
         path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
         done = subprocess.run(
-            argv, cwd=self.place, env={**env, "PATH": path}, capture_output=True, text=True, timeout=100
+            argv, cwd=self.place, env={**env, "PATH": path}, capture_output=True, text=True, timeout=300
         )
         said = done.stdout + done.stderr
         assert not check or done.returncode == 0, said

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Problems and runs as playbooks print them."""
 
+import re
 import time
 
 import pytest
@@ -85,7 +86,7 @@ def following(plan):
 
 def beating(screen, until):
     """Call its beat when that is due, until something is so."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not until():
         assert time.monotonic() < deadline
         time.sleep(min(screen.beat() or 0.01, 0.05))
@@ -120,10 +121,8 @@ def test_the_callback_draws_lines_that_do_not_end_and_the_clock(told, monkeypatc
     screen.flush()
     below = [event for event in sent if event["event"] == "below"]
 
-    assert below[0] == {
-        "event": "below",
-        "lines": ["n1 | outer", "n1 | inner", "running on 2 nodes, no output for 0 s"],
-        "job": True,
-    }
+    *lines, clock = below[0]["lines"]
+    assert (lines, below[0]["job"]) == (["n1 | outer", "n1 | inner"], True)
+    assert re.fullmatch(r"running on 2 nodes, no output for \d+ s", clock)
     assert below[-1]["lines"] == []
     assert [event["text"] for event in sent if event["event"] == "text" and event["job"]] == ["n1 | 100%", "n1 | inner"]
