@@ -21,7 +21,7 @@ from tests.integration.storage_cluster import HOSTS, MASTER, NODE2, traces
 
 pytestmark = pytest.mark.lab
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 30
 # The data interface has another name on node3.
 DATA = "D=$(basename $(ls -d /sys/class/net/ens14np0 /sys/class/net/ib0 2>/dev/null)); "
 GPU_TOOL = """\
