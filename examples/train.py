@@ -51,6 +51,6 @@ for epoch in range(done + 1, options.epochs + 1):
         torch.save(state, partial)
         partial.replace(options.checkpoint)
         print(f"epoch {epoch}: loss {loss.item():.4f}, saved {options.checkpoint}")
-dist.barrier()  # Nobody leaves while rank 0 still saves.
+    dist.barrier()  # No rank is ahead of the checkpoint.
 del model  # It holds the process group, whose threads must end before Python does.
 dist.destroy_process_group()

@@ -46,7 +46,7 @@ def test_a_run_is_followed_read_and_waited_for(where, on, capfd):
     for host in ("node1", "node2"):
         on(host, "touch", "/run/go")
     result = run.wait()
-    reader.join(30)
+    reader.join(180)
 
     assert (stands.status, stands.goes_on, stands.hosts) == ("running", True, ("node1", "node2"))
     assert [(line, line.host, line.rank, line.stream) for line in lines] == [("from 1", "node2", None, "stdout")]
@@ -97,8 +97,8 @@ def alike(one, other):
 before = state()
 run = madctl.launch(*{waits}, hosts="node1", **{where})
 signal.signal(signal.SIGALRM, signal.default_int_handler)
-signal.setitimer(signal.ITIMER_REAL, 0.5)
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     run.wait()
 except KeyboardInterrupt:
     print("interrupted", run.status().status)
@@ -129,9 +129,12 @@ def test_ctrl_c_while_a_launch_begins_leaves_nothing(where):
         wait_for(lambda: record_store.names())
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press).start()
+    presser = threading.Thread(target=press)
+    presser.start()
     with pytest.raises(KeyboardInterrupt):
-        madctl.launch(*WAITS, hosts="node1,node2", **where)
+        # The setup keeps the launch from being over before the key is pressed.
+        madctl.launch(*WAITS, hosts="node1,node2", setup="sleep 10", **where)
+        presser.join()  # What is pressed too late must not reach the tests that follow.
 
     assert not madctl.run().status().goes_on
     assert command_line("status").code == 0
@@ -198,10 +201,13 @@ def test_the_notebook(lab, place):
     """In a real kernel, which has an event loop that runs, and streams of its own."""
     import nbclient
     import nbformat
+    from jupyter_client import AsyncKernelManager
 
     cells = [prelude(lab, ["node1,node2"], False), *blocks("A notebook")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    # Ports that are free when they are chosen may be taken when the kernel listens on them.
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")
+    nbclient.NotebookClient(notebook, km=kernel, timeout=300, coalesce_streams=True).execute()
     _, shown, lines, result = (cell["outputs"] for cell in notebook.cells)
 
     assert "<table><tr><th>run</th>" in shown[0]["data"]["text/html"]

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run uses, while it continues and after its end, on real hosts."""
 
+import json
 import os
 import sys
 
 import pytest
 
 from tests.integration.command import madctl, wait_for
+from tests.integration.host_processes import on_host
 
 pytestmark = pytest.mark.lab
+
+
+def ranks_kept(lab, node):
+    """Return the ranks in the last sample that a node keeps."""
+    text = on_host(lab, node["host"], "cat", f"{node['run_dir']}/samples.json", check=False).stdout
+    return json.loads(text)["samples"][-1]["ranks"] if text else {}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +38,14 @@ def lagging(lab, tmp_path_factory):
         ranks = {rank: load for node in seen[-1].json["data"]["nodes"].values() for rank, load in node["ranks"].items()}
         return len(ranks) == 6 and all("output" in ranks[rank]["lagging"] for rank in ("1", "2"))
 
+    def all_is_kept():
+        return all(len(ranks_kept(lab, node)) == 3 for node in done.json["data"]["nodes"])
+
     try:
-        wait_for(all_is_seen, 60)
+        wait_for(all_is_seen, 180)
         shown = top(done.json["run_id"])
+        # A node keeps one sample in ten seconds, and the first ones may be older than the ranks.
+        wait_for(all_is_kept, 180)
     finally:
         stopped = madctl("stop", done.json["run_id"], env=state)
     assert stopped.code == 0, stopped.err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import JOBS, madctl
+from tests.integration.command import JOBS, madctl, wait_for
 from tests.integration.host_processes import left_behind
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records")]
@@ -37,11 +37,12 @@ def programs(on, run_id):
 def test_a_run_of_another_version_is_managed(lab, on, launch, other):
     argv, environment = other
     words = ["launch", "--lab", lab.name, "--hosts", "node1,node2", "--detach", "--output", "json", *JOB]
-    launched = subprocess.run([*argv, *words], cwd=JOBS, env=environment, capture_output=True, text=True, timeout=60)
+    launched = subprocess.run([*argv, *words], cwd=JOBS, env=environment, capture_output=True, text=True, timeout=300)
     assert launched.returncode == 0, launched.stderr
     status = madctl("status", "--output", "json")
     run_id = status.json["run_id"]
     theirs = programs(on, run_id)
+    wait_for(lambda: len(madctl("logs", "--output", "jsonl").lines) == 2)
     logs = madctl("logs", "--output", "jsonl")
     cleaned = madctl("gc", "--days", "0", "--lab", lab.name)
     on("node1", "test", "-d", f"/var/tmp/madctl-0/{run_id}/bin/")
