@@ -26,7 +26,9 @@ def armed(arm):
     def make(leads, **more):
         mpi = {"key": KEY, "address": HERE, "places": {"n2": HERE}, "leads": leads, "ranks": 2, "many": False}
         mpi.update(hands=False, seconds=240.0)
-        run = arm("sleep", "300", mpi=mpi, node_rank=0 if leads else 1, **more)
+        # Both nodes are this machine: the one that ends would sweep away what carries the run's id.
+        work = ("env", "-u", run_directory.RUN_ID, "sleep", "300")
+        run = arm(*work, mpi=mpi, node_rank=0 if leads else 1, **more)
         (run.run_dir / run_directory.RELAY_KEY).write_text(KEY)
         (run.run_dir / run_directory.RANKS).write_text(json.dumps({"start_timeout": 240.0}))
         return run
