@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,8 @@ _WORDS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
     *("--hide-scrollbars", "--no-proxy-server"),
 )
-_SECONDS = 60
+_SECONDS = 180
+_PORT = re.compile(r"on port ([1-9]\d*)\.?\n")  # 0 is what it was asked for
 
 
 def is_there():
@@ -117,9 +119,8 @@ def browser(directory):
         argv = ["chromedriver", "--port=0", "--log-level=WARNING"]
         driver = subprocess.Popen(argv, stdout=stream, stderr=stream, env=environment, start_new_session=True)
     try:
-        wait_for(lambda: b"on port " in log.read_bytes().replace(b"on port 0", b""))
-        port = log.read_text().replace("on port 0", "").split("on port ")[1].split(".")[0].split()[0]
-        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _PORT.search(log.read_text()), _SECONDS)
+        address = f"http://127.0.0.1:{_PORT.search(log.read_text())[1]}"
         options = {"args": [*_WORDS, f"--user-data-dir={directory}/profile"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
         made = ask(f"{address}/session", {"capabilities": {"alwaysMatch": wanted}})

@@ -15,8 +15,11 @@ from tests import output_schema
 JOBS = Path(__file__).parent / "jobs"
 MADCTL = Path(sys.executable).with_name("madctl")
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "all_reduce.py")
-# A run on this machine itself would meet those of other tests, which may be there at the same time.
-ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+# A run on this machine itself would meet those of other tests, and their ports, which may be there at the same time.
+ALONE = [
+    *("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *("sh", "-c", 'ip link set lo up && exec "$@"', "sh"),
+]
 
 
 @dataclass(frozen=True)

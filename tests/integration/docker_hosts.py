@@ -78,8 +78,8 @@ class DockerHosts:
         for host in self.names:
             self.on(host, "sh", "-c", UP, text=json.dumps(DAEMON))
         for host in self.names:
-            wait_for(lambda host=host: "Server:" in self.on(host, "docker", "version", check=False))
-            wait_for(lambda host=host: ":5000 " in self.on(host, "ss", "-ltnH"))
+            wait_for(lambda host=host: "Server:" in self.on(host, "docker", "version", check=False), 180)
+            wait_for(lambda host=host: ":5000 " in self.on(host, "ss", "-ltnH"), 180)
             self.on(host, "sh", "-c", IMAGE)
         self.write("/usr/local/bin/madengine", STANDIN.read_text(), "755")
         self.write("/usr/local/bin/rocm-smi", ROCM_SMI, "755")

@@ -59,7 +59,7 @@ def steps(document):
 def typed(desk, document, step):
     """Type a command, hold the document against what became of it, and return what was printed."""
     text, shown = smaller(step.text), [smaller(line) for line in step.shown]
-    code, printed = desk.type(text, seconds=300)  # The demo trains.
+    code, printed = desk.type(text)
     where = f"{name(document)}:{step.line}: {text}"
 
     assert (code != 0) == step.fails, f"{where}\nended with {code}\n{printed}"

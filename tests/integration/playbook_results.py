@@ -41,7 +41,7 @@ def play(argv, variables_of_shell, directory, **how):
     kept = directory / "results.jsonl"
     kept.unlink(missing_ok=True)
     own = {**variables_of_shell, **environment(kept)}
-    done = subprocess.run(argv, env=own, capture_output=True, text=True, timeout=120, check=False, **how)
+    done = subprocess.run(argv, env=own, capture_output=True, text=True, timeout=300, check=False, **how)
     assert foreign_words(done.stdout + done.stderr) == []
     done.results = read(kept)
     return done

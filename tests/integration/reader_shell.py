@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 # Where labs are.
 LABS = (state.ROOT.parent, state.SHARED_ROOT.parent)
+# Where ssh looks for files, whatever HOME is.
+SSH = Path("/root/.ssh")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"`([^`\s]+)`[^`\n]*:\n\n\Z")
 # What may differ from run to run: ids, times, addresses, ports, and how far a column stands from the next.
@@ -31,7 +33,7 @@ _LOOSE = (
     (r"\d+(?:\.\d+){3}", "ADDRESS"),
     (r"(\bport |ADDRESS:)\d+", r"\1PORT"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME"),
-    (r"\d+(?:\.\d+)? s\b", "SECONDS"),
+    (r"\d+(?:\.\d+)? (?:s|min)\b", "DURATION"),
     (r"\s+", " "),
 )
 
@@ -102,6 +104,12 @@ def _loose(line):
     return line.strip()
 
 
+def _is_of_desks(path):
+    """Whether a directory is only there for other shells; the last one to leave removes it."""
+    found = [one.name.startswith("desk-") for one in path.iterdir()]
+    return bool(found) and all(found)
+
+
 @dataclass
 class ReaderShell:
     """The shell: ``home`` is the reader's home, where it starts."""
@@ -111,15 +119,15 @@ class ReaderShell:
 
     def __enter__(self):
         self.home.mkdir(parents=True)
-        # What is in it keeps other tests' labs from removing a directory that this shell mounts over.
-        wanted = [path for top in LABS for path in (top, top / f"desk-{os.getpid()}")] + [Path("/root/.ssh")]
-        modes = {**dict.fromkeys(map(str, LABS), 755), "/var/tmp": 1777, "/root/.ssh": 700}
+        # What is in it keeps other tests from removing a directory that this shell mounts over: the mount would go, too.
+        wanted = [path for top in (*LABS, SSH) for path in (top, top / f"desk-{os.getpid()}")]
+        modes = {**dict.fromkeys(map(str, LABS), 755), "/var/tmp": 1777, str(SSH): 700}
         own = " && ".join(f"mount -t tmpfs -o mode={mode} tmpfs {path}" for path, mode in modes.items())
         namespaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
         with state.exclusive():
-            self.made = [path for path in wanted if not path.exists()]
+            self.made = [path for path in wanted if not path.exists() or _is_of_desks(path)]
             for path in self.made:
-                path.mkdir(mode=0o700)
+                path.mkdir(mode=0o700, exist_ok=True)
         self.process = subprocess.Popen(
             ["unshare", *namespaces, "bash", "--noprofile", "--norc"],
             cwd=self.home,
@@ -139,12 +147,12 @@ class ReaderShell:
         self.process.stdin.close()
         self.process.stdout.close()
         with state.exclusive():
-            # The first may be another's, who could not remove it while ours was in it.
+            # A lab may have made the last ones, and could not remove them while ours were in them.
             for path in [*reversed(self.made), *LABS]:
                 with contextlib.suppress(OSError):  # Another process uses it.
                     path.rmdir()
 
-    def type(self, text, seconds=120):
+    def type(self, text, seconds=600):
         """Type a command and give its exit code and all that it printed."""
         script = self.home / ".typed"
         script.write_text(text + "\n")

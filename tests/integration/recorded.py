@@ -7,8 +7,14 @@ from docs.recordings import frames
 from docs.recordings.scenes import SCENES
 from tests.integration.reader_shell import missing
 
-# Where the checkout was, how the job's own library tells its end, and what status adds of that if it is known.
-_LOOSE = ((r'File ".*/', 'File "…/'), (r"(: exit code 1)(: .*)?$", r"\1…"), (r"( logs \S+)( --rank 1)?$", r"\1…"))
+# Where the checkout was, how the job's own library tells its end, what status adds of that if it is known, and whether
+# a node's part was stopped before it noticed the failure itself.
+_LOOSE = (
+    (r'File ".*/', 'File "…/'),
+    (r"(: exit code 1)(: .*)?$", r"\1…"),
+    (r"( logs \S+)( --rank 1)?$", r"\1…"),
+    (r"( exited .* 1)( \(stopped\))?$", r"\1…"),
+)
 
 
 def compare(printed):

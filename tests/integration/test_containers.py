@@ -45,7 +45,7 @@ SCRIPTS = {
     "print(int(os.environ[chr(82)+chr(65)+chr(78)+chr(75)])*10)'\"\neval $run_cmd\n[ $NODE_RANK != 0 ] || echo performance: 1 x",
     "thrice": f'for i in 1 2 3; do $MAD_MULTI_NODE_RUNNER sh -c "{RANK.replace("$", chr(92) + "$")}; echo call $i '
     'rank \\$r" || exit; done\n[ $NODE_RANK != 0 ] || echo performance: 1 x',
-    "late": f"[ $NODE_RANK = 0 ] || sleep 6\n$MAD_MULTI_NODE_RUNNER {SAY}",
+    "late": f"[ $NODE_RANK = 0 ] || sleep 20\n$MAD_MULTI_NODE_RUNNER {SAY}",
     "seven": f"$MAD_MULTI_NODE_RUNNER sh -c '{RANK}; echo rank $r starts; "
     "[ $r != 3 ] || { echo loss is NaN >&2; exit 7; }; sleep 100'",
     "killed": f"$MAD_MULTI_NODE_RUNNER sh -c '{RANK}; echo rank $r starts; [ $r != 2 ] || kill -KILL $$; sleep 100'",
@@ -185,7 +185,7 @@ def test_a_script_may_use_the_runner_in_eval_and_in_a_loop(engine):
 
 
 def test_a_daemon_may_be_late_for_longer_than_ranks_may_take_to_join(engine):
-    done = run(engine, "late", "--start-timeout", "4")
+    done = run(engine, "late", "--start-timeout", "15")
 
     assert done.code == 0, done.err
     assert said(done) == IN_ORDER
@@ -195,7 +195,9 @@ def test_a_rank_that_fails_is_named_with_its_last_lines(engine, version):
     done = madctl(*words(engine, "seven"))
 
     assert done.code == 6 and "madctl: node2: rank 3 failed: exit code 7 [RANK_FAILED]" in done.err, done.err
-    assert "last lines of node2 rank 3:\n  rank 3 starts\n  loss is NaN\n" in done.err
+    # One line went to standard output, and one to standard error.
+    last = done.err.partition("last lines of node2 rank 3:\n")[2].splitlines()[:2]
+    assert sorted(last) == ["  loss is NaN", "  rank 3 starts"], done.err
     assert "node2 rank 3: exit code 7" in madctl("status").out
 
 
@@ -263,8 +265,9 @@ def test_torchrun_called_by_the_script_itself_makes_a_world_on_each_node(engine)
 def test_ctrl_c_leaves_no_container(engine):
     launch = begin(engine, "wait")
     launch.send_signal(signal.SIGINT)
+    out = launch.communicate(timeout=180)[0]
 
-    assert launch.wait(60) == 130
+    assert launch.returncode == 130, out
 
 
 def test_a_killed_madctl_leaves_a_run_that_stop_ends(engine):
@@ -279,7 +282,7 @@ def test_a_killed_madctl_leaves_a_run_that_stop_ends(engine):
 def test_a_container_that_somebody_removes_ends_the_run(engine):
     launch = begin(engine, "wait")
     engine.on("node2", "sh", "-c", "docker rm -f $(docker ps -q)")
-    out = launch.communicate(timeout=90)[0]
+    out = launch.communicate(timeout=180)[0]
 
     assert launch.returncode == 6 and "node2" in out, out
 
@@ -295,7 +298,7 @@ def test_the_playbook_does_the_same(engine):
         '{"madctl_tags": ["plain"]}',
         *(word for text in variables for word in ("-e", text)),
     ]
-    ended = subprocess.run([*argv, *more], cwd=JOBS, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([*argv, *more], cwd=JOBS, capture_output=True, text=True, timeout=300)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "4 of 4 ranks joined" in ended.stdout

@@ -298,7 +298,7 @@ def slow(lab, checkout):
 
 def test_ctrl_c_leaves_no_container(lab, slow):
     slow.send_signal(signal.SIGINT)
-    said = slow.communicate(timeout=60)[0]
+    said = slow.communicate(timeout=180)[0]
 
     assert slow.returncode == 130, said
     assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
@@ -318,7 +318,7 @@ def test_a_killed_madctl_leaves_the_run_and_its_stop_no_container(lab, slow):
 def test_a_killed_supervisor_leaves_no_container_to_stop(lab, slow):
     for host in HOSTS.split(","):
         run(lab, host, "sh", "-c", "pkill -9 -f '/madctl_node.py supervisor /var'", check=False)
-    slow.communicate(timeout=90)
+    slow.communicate(timeout=180)
     madctl("stop")
 
     assert [containers(lab, host) for host in HOSTS.split(",")] == ["", ""]
@@ -328,7 +328,7 @@ def test_a_container_that_docker_keeps_is_not_hidden(lab, slow):
     real = (STANDIN / "docker").read_text()
     write(lab, "node2", "/usr/local/bin/docker", real.replace('verb == "rm"', 'verb == "never"'), "755")
     slow.send_signal(signal.SIGINT)
-    said = slow.communicate(timeout=90)[0]
+    said = slow.communicate(timeout=180)[0]
     unproven = madctl("stop")
     write(lab, "node2", "/usr/local/bin/docker", real, "755")
     proven = madctl("stop")

@@ -37,7 +37,7 @@ def test_every_scenario(tmp_path, roles):
     # The first scenario brings up the hosts that all others share.
     argv = [str(BIN / "molecule"), "test", *(word for name in ("default", *sorted(roles)) for word in ("-s", name))]
     try:
-        done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, timeout=3600)
     finally:
         power.down(name)
 

@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,8 @@ from tests.integration.run_answers import reports
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("own_records", "hosts_as_before")]
 
 HOSTS = "node1,node2,node3"
+# Seconds: enough to arm nodes and to get as far as mpirun can, on a busy machine, too.
+START = "20"
 
 
 @pytest.fixture
@@ -209,7 +210,15 @@ def test_the_rank_that_failed_is_named(mpirun, mpi):
     assert "giving up" in done.err.split("last lines of node2 rank 3:")[1]
 
 
-def ends(process, seconds=60):
+def stray(lab, mpi):
+    """Launch, and wait until every rank has started what is hard to find: MPICH waits for nobody."""
+    own = ["--python", mpi["python"], *options(mpi)]
+    process, run_id = follow(lab, *own, "--", "stray.py", "bare", marker="strayed 2")
+    wait_for(lambda: len({host for host, _ in sleepers(lab)}) == 3)
+    return process, run_id
+
+
+def ends(process, seconds=180):
     """Wait for a launch to end, and give its exit code and what it said."""
     rest = process.communicate(timeout=seconds)[0]
     return process.returncode, rest
@@ -217,7 +226,7 @@ def ends(process, seconds=60):
 
 @every_kind
 def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
-    process, _ = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
+    process, _ = stray(lab, mpi)
     on("node2", "sh", "-c", f"kill -9 $(pgrep -o {mpi['daemon'][:15]})")
     code, said = ends(process)
 
@@ -228,9 +237,7 @@ def test_a_daemon_that_is_killed_ends_the_run(lab, mpi, on):
 
 @every_kind
 def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
-    process, run_id = follow(
-        lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2"
-    )
+    process, run_id = stray(lab, mpi)
     events = map(json.loads, on("node1", "cat", f"/var/tmp/madctl-0/{run_id}/events.jsonl").splitlines())
     on("node1", "kill", "-9", str(next(event["pid"] for event in events if event["event"] == "started")))
     code, said = ends(process)
@@ -242,7 +249,7 @@ def test_mpirun_that_is_killed_ends_the_run(lab, mpi, on):
 
 @every_kind
 def test_ctrl_c_ends_every_rank(lab, mpi):
-    process, _ = follow(lab, "--python", mpi["python"], *options(mpi), "--", "stray.py", "bare", marker="strayed 2")
+    process, _ = stray(lab, mpi)
     process.send_signal(2)
     code, said = ends(process)
 
@@ -256,7 +263,7 @@ def test_ctrl_c_ends_every_rank(lab, mpi):
 def test_a_node_without_power_is_lost(own_lab, mpi):
     process, _ = follow(own_lab, "--python", mpi["python"], *options(mpi), "--", "wait.py", marker="waiting 2")
     power.power_off(own_lab.host("node2"))
-    code, said = ends(process, 110)
+    code, said = ends(process)
 
     assert code == 7, said
     assert "node2" in said.split("[NODE_LOST]")[0].splitlines()[-1]
@@ -266,15 +273,12 @@ def test_a_node_without_power_is_lost(own_lab, mpi):
 def test_a_daemon_that_cannot_come_back_is_named(mpirun, mpi, on, lab):
     on("node1", "iptables", "-A", "INPUT", "-p", "tcp", "-s", lab.host("node2").data_address, "-j", "DROP")
     try:
-        begun = time.monotonic()
-        done = mpirun(mpi, "--skip", "proof", "--start-timeout", "6", "--", "wait.py")
-        seconds = time.monotonic() - begun
+        done = mpirun(mpi, "--skip", "proof", "--start-timeout", START, "--", "wait.py")
     finally:
         on("node1", "iptables", "-F", "INPUT")
 
     assert (done.code, done.codes[0], done.json["errors"][0]["host"]) == (5, "DAEMON_NOT_READY", "node2"), done.err
     assert f"got no answer from {lab.host('node1').data_address}" in done.json["errors"][0]["message"]
-    assert seconds < 40
     # MPICH starts what it can; Open MPI waits for all.
     assert done.json["data"]["ranks_joined"] < 3
 
@@ -291,7 +295,7 @@ def test_an_mpirun_that_hangs_is_named(mpirun, on):
         )
     try:
         hung = {**mpi, "options": ["--mpirun", "/usr/local/bin/mpirun"]}
-        done = mpirun(hung, "--start-timeout", "5", "--", "wait.py")
+        done = mpirun(hung, "--start-timeout", START, "--", "wait.py")
     finally:
         for host in ("node1", "node2", "node3"):
             on(host, "rm", "/usr/local/bin/mpirun")
@@ -306,7 +310,7 @@ def test_a_daemon_of_a_script_that_cannot_come_back_is_named(mpirun, mpi, on, la
     on("node1", "iptables", "-A", "INPUT", "-p", "tcp", "-s", lab.host("node2").data_address, "-j", "DROP")
     script = "$MAD_MULTI_NODE_RUNNER sleep 100"
     try:
-        done = mpirun(mpi, "--skip", "proof", "--start-timeout", "6", "--command", "--", "sh", "-c", script)
+        done = mpirun(mpi, "--skip", "proof", "--start-timeout", START, "--command", "--", "sh", "-c", script)
     finally:
         on("node1", "iptables", "-F", "INPUT")
 
@@ -431,7 +435,9 @@ def routed(lab, on):
 
 @pytest.mark.parametrize("mpi", [FLAVOURS["openmpi4"], FLAVOURS["mpich5"]], ids=["openmpi4", "mpich5"])
 def test_ranks_reduce_where_every_host_has_a_network_of_its_own(mpirun, routed, mpi):
-    done = mpirun(mpi, "--interface", routed, "--timeout", "60", "--", "mpi_reduce.py", hosts="node1,node2")
+    done = mpirun(
+        mpi, "--interface", routed, "--timeout", "180", "--", "mpi_reduce.py", hosts="node1,node2", timeout=240
+    )
     chosen = mpirun(mpi, "--dry-run", "--", "mpi_reduce.py", hosts="node1,node2")
 
     assert done.code == 0, done.err

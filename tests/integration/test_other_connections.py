@@ -45,7 +45,7 @@ def play(tmp_path):
         (tmp_path / "play.yml").write_text(json.dumps(book))
         environment = {**os.environ, "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path)}
         argv = [str(PLAYBOOK), "-i", str(tmp_path / "hosts.ini"), str(tmp_path / "play.yml")]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
         return done, json.loads(kept.read_text()) if kept.exists() else None
 
     return run

@@ -136,9 +136,9 @@ def test_a_code_is_found(browser, base):
         CODE,
     )
 
-    wait_for(lambda: CODE in browser.text(".md-search-result__list"))
-    found = browser.run("return [...document.querySelectorAll('.md-search-result__link')].map(link => link.pathname)")
-    assert any(path.endswith("/reference/checks.html") for path in found), found
+    links = "[...document.querySelectorAll('.md-search-result__link')].map(link => link.pathname)"
+    wait_for(lambda: any(path.endswith("/reference/checks.html") for path in browser.run(f"return {links}")))
+    assert CODE in browser.text(".md-search-result__list")
     assert [url for url in browser.requests() if not url.startswith((base, "blob:"))] == []
     assert browser.complaints() == []
 
@@ -151,7 +151,8 @@ def test_a_copied_session_is_its_commands_alone(browser, served):
         "document.execCommand = () => { window.copied.push(document.activeElement.value); return true; }"
     )
     button = "document.querySelectorAll('.language-console [data-clipboard-target]')"
-    wait_for(lambda: browser.run(f"return {button}.length") > 3)
+    blocks = "document.querySelectorAll('.language-console code')"
+    wait_for(lambda: browser.run(f"return {blocks}.length > 3 && {button}.length === {blocks}.length"))
     browser.run(f"{button}.forEach(one => one.click())")
     shown = browser.run("return [...document.querySelectorAll('.language-console code')].map(code => code.innerText)")
     copied = browser.run("return window.copied")

@@ -48,9 +48,9 @@ class Launcher:
         self.core, self.tree = core, tree
         self.options = ["-i", bare_ansible.inventory(lab), "--limit", "node1,node2"]
 
-    def start(self, work, playbook="launch", **env):
+    def start(self, work, playbook="launch", grace=45, **env):
         # Only a reader that follows is still there when it is interrupted.
-        job = {"madctl_shape": "command", "madctl_work": work, "madctl_follow": True}
+        job = {"madctl_shape": "command", "madctl_work": work, "madctl_follow": True, "madctl_grace": grace}
         (self.tree / "job.json").write_text(json.dumps(job))
         words = [f"madctl.multinode.{playbook}", *self.options, "-e", "@job.json"]
         self.process = bare_ansible.start(self.core, self.tree, *words, env=env)
@@ -109,7 +109,7 @@ def test_an_interrupted_playbook_stops_the_run_gracefully(lab, launcher):
     for _ in range(2):
         read_until(process, "| waiting")
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
 
     assert process.returncode == 99, output
     assert {"node1 | saved", "node2 | saved"} <= set(output.splitlines()), output
@@ -122,7 +122,8 @@ def test_an_interrupted_playbook_stops_the_run_gracefully(lab, launcher):
 
 
 def test_a_second_interrupt_kills(lab, launcher, on):
-    process = launcher.start(["sh", "-c", "trap '' TERM; echo waiting; sleep 300"], PYTHONUNBUFFERED="1")
+    job = ["sh", "-c", "trap '' TERM; echo waiting; sleep 900"]
+    process = launcher.start(job, grace=600, PYTHONUNBUFFERED="1")
     said = read_until(process, "| waiting") + read_until(process, "| waiting")
     run_id = re.search(r"^run +(\S+)$", said, re.M)[1]
     os.killpg(process.pid, signal.SIGINT)
@@ -133,7 +134,7 @@ def test_a_second_interrupt_kills(lab, launcher, on):
     for pid in launcher.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
-    process.communicate(timeout=25)  # Less than nodes wait before they kill.
+    process.communicate(timeout=180)  # Less than nodes wait before they kill.
     wait_for(lambda: launcher.processes() == [])
     assert left_behind(lab) == []
 
@@ -143,7 +144,7 @@ def test_an_interrupt_in_a_flood_leaves_no_process(lab, launcher):
     process = launcher.start(job, PYTHONUNBUFFERED="1")
     read_until(process, "| 2000")
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=90)
+    process.communicate(timeout=180)
     wait_for(lambda: launcher.processes() == [])
     assert left_behind(lab) == []
 
@@ -155,7 +156,7 @@ def test_who_interrupts_the_logs_leaves_the_run_alone(lab, launcher):
     reader = launcher.start(FLOOD, playbook="logs", PYTHONUNBUFFERED="1")
     read_until(reader, "| 2000")
     os.killpg(reader.pid, signal.SIGINT)
-    reader.communicate(timeout=60)
+    reader.communicate(timeout=180)
     wait_for(lambda: launcher.processes() == [])
     process.wait()
 
