@@ -66,13 +66,16 @@ class ApiServer:
     def __init__(self, requests: Requests, tls: ssl.SSLContext):
         self._requests, self._tls = requests, tls
         self._server: Server | None = None
-        self.port = 0
+        # While nobody listens, the port must not become that of another connection, not even of one to itself.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
         self.start()
 
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._server = Server(self.port, self._requests, self._tls)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -86,6 +89,11 @@ class ApiServer:
         self.cut()
         for connection in list(server.connections):
             _cut(connection)
+
+    def close(self) -> None:
+        """Stop, and give the port back."""
+        self.stop()
+        self._reserved.close()
 
     def cut(self) -> None:
         """Cut the connections that are open; new ones are welcome."""

@@ -72,7 +72,7 @@ class Cluster(Faults):
     def stop(self) -> None:
         """End all of it."""
         self.store.close()
-        self.server.stop()
+        self.server.close()
         self.controller.thread.join(10)
         self.kubelets.stop()
 

@@ -123,9 +123,9 @@ class Kubelets:
 
     def _look_at_annotations(self, worker: PodWorker, pod: Object) -> None:
         """Write files of the downward API again, a while after what they show changed."""
-        uid, meta = pod["metadata"]["uid"], pod["metadata"]
-        shown = {"annotations": meta.get("annotations"), "labels": meta.get("labels")}
-        before = self._downward.setdefault(uid, (shown, 0.0))
+        uid, shown = pod["metadata"]["uid"], _shown(pod)
+        # Its container has started with what was known then.
+        before = self._downward.setdefault(uid, (_shown(worker.pod), 0.0))
         if before[0] != shown:
             before = self._downward[uid] = (shown, time.monotonic() + self.downward_delay)
         if before[1] and time.monotonic() >= before[1]:
@@ -166,6 +166,10 @@ class Kubelets:
 def _bind(pod: Object, host: Host, bound: Object) -> None:
     pod["spec"]["nodeName"] = host.name
     pod["status"].update(pod_status.kept(pod, {"conditions": [bound]}))
+
+
+def _shown(pod: Object) -> Object:
+    return {name: pod["metadata"].get(name) for name in ("annotations", "labels")}
 
 
 def _name(pod: Object) -> str:
