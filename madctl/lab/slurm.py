@@ -58,7 +58,6 @@ SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile={place}/slurmctld.log
 SlurmdLogFile={place}/slurmd.%n.log
 SlurmdTimeout=30
-KillWait=10
 MinJobAge=300
 SchedulerParameters=sched_interval=1,sched_min_interval=0
 SlurmdParameters=config_overrides

@@ -28,7 +28,7 @@ _MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
 _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
 # The scheduler may report the end before the result arrives over a network file system; and a job takes a while to
 # obey an order to end.
-_LATE_SECONDS, _ENDING_SECONDS = 3.0, 20.0
+_LATE_SECONDS, _ENDING_SECONDS = 3.0, 60.0
 _SUSPENDED = "job {} is suspended"
 _TAIL_BYTES = 1 << 12
 _ORDERS = {wire.STOP: b"stop\n", wire.KILL: b"kill\n"}

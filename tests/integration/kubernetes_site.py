@@ -50,7 +50,7 @@ class Started:
     def ended(self, seconds=200):
         """Return the exit code, and the rest of what was printed."""
         code, said = self._process.wait(timeout=seconds), ""
-        while line := self._lines.get(timeout=10):
+        while line := self._lines.get(timeout=60):
             said += line
         return code, said
 
@@ -101,16 +101,16 @@ class Site:
         return found
 
     def wait_joined(self, run_id, ranks=2 * ALL):
-        wait_for(lambda: madctl("status", run_id, "--output", "json").json["data"]["run"]["ranks_joined"] == ranks)
+        wait_for(lambda: madctl("status", run_id, "--output", "json").json["data"]["run"]["ranks_joined"] == ranks, 200)
 
     def clear(self):
         """Delete all runs at once, and wait until nothing of them is there."""
         for kind in ("jobs", "services", "configmaps", "secrets"):
             for one in self.objects(kind):
-                self.cluster.store.delete(kind, self.cluster.namespace, one["metadata"]["name"])
+                self.cluster.store.discard(kind, one)
         for worker in list(self.cluster.kubelets.workers.values()):
             worker.signal(signal.SIGKILL)
-        wait_for(lambda: self.objects("pods") == [])
+        wait_for(lambda: self.objects("pods") == [], 120)
 
     def wait_lines(self, pod, count):
         """Wait until a pod has printed so many more lines, whoever reads them."""

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launches that continue while a test does something to them, and what they say."""
 
+import contextlib
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from tests.integration.command import JOBS, MADCTL, madctl
-from tests.integration.run_answers import running
+from tests.integration.command import JOBS, MADCTL, madctl, wait_for
+from tests.integration.run_answers import states
 
 FOLLOWERS = []
 # What each host's rank or command prints; the line that names the work may have the word, too.
@@ -33,7 +34,8 @@ def follow(lab, *words, hosts="node1,node2,node3", marker=WAITING):
     if marker:
         read_until(process, marker, len(hosts.split(",")) if marker == WAITING else 1)
         run_id = madctl("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
-        running(lab, run_id)
+        # What has printed may be ahead of other nodes; a fault is to hit a healthy run.
+        wait_for(lambda: set(states(run_id).values()) == {"running"})
         return process, run_id
     return process
 
@@ -49,14 +51,21 @@ def end_followers():
 def read_until(process, marker, times=1):
     """Read up to the line that holds ``marker`` and give it all; a line that is not there fails the test, a late one, too."""
     seen = []
-    watch = threading.Timer(120, process.kill)
-    watch.start()
-    try:
+    with bounded(process):
         for line in process.stdout:
             seen.append(line)
             times -= marker in line
             if not times:
                 return "".join(seen)
+    pytest.fail("never seen: " + "".join(seen))
+
+
+@contextlib.contextmanager
+def bounded(process, seconds=200):
+    """Kill a process whose lines are not read in time: its reader then comes to their end, and does not hang."""
+    watch = threading.Timer(seconds, process.kill)
+    watch.start()
+    try:
+        yield
     finally:
         watch.cancel()
-    pytest.fail("never seen: " + "".join(seen))

@@ -2,6 +2,7 @@
 """A lab whose hosts are nodes of a real Slurm, as tests of runs in its jobs need it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from madctl.lab import power, slurm
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import kill, left_behind, on_host
-from tests.integration.launchers import FOLLOWERS, end_followers
+from tests.integration.launchers import FOLLOWERS, bounded, end_followers
 
 ALL = 3
 # All GPUs: two such jobs wait for each other.
@@ -34,8 +35,16 @@ class Site:
 
     def slurm(self, *words):
         """Run a program of Slurm on the login side."""
-        done = subprocess.run(words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True)
-        return done.stdout.decode().strip()
+        return self._slurm(*words).stdout.strip()
+
+    def is_accepted(self, *words):
+        """Run a program of Slurm, and tell whether it succeeded."""
+        return self._slurm(*words).returncode == 0
+
+    def _slurm(self, *words):
+        return subprocess.run(
+            words, env={**os.environ, **slurm.environment(self.lab)}, capture_output=True, text=True, errors="replace"
+        )
 
     def submission(self):
         """Return how the latest run was submitted."""
@@ -71,12 +80,15 @@ class Site:
         found = {}
 
         def settled():
-            lines = self.slurm("squeue", "-h", *words, "-o", "%i %T").splitlines()
+            done = self._slurm("squeue", "-h", *words, "-o", "%i %T")
             found.clear()
-            found.update(line.split() for line in lines)
-            return "COMPLETING" not in found.values()
+            found.update(line.split() for line in done.stdout.splitlines())
+            # A controller that is too busy to answer has not said that there is nothing.
+            is_answer = done.returncode == 0 or "Invalid job id" in done.stderr
+            return is_answer and "COMPLETING" not in found.values()
 
-        wait_for(settled)
+        # Of a node that has lost its power, Slurm waits for the answer.
+        wait_for(settled, 180)
         return found
 
     def reconfigure(self, old, new):
@@ -115,19 +127,43 @@ def running(nodes=ALL, proctrack="linuxproc", **more):
     """Bring up a lab with Slurm, ``more`` as for its start, and take it down at the end."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     before = Path.cwd()
-    os.chdir(JOBS)
+    with cgroups(nodes) if proctrack == "cgroup" else contextlib.nullcontext():
+        os.chdir(JOBS)
+        try:
+            lab = power.up(name, nodes, {})
+            slurm.start(lab, proctrack, **more)
+            yield Site(lab)
+        finally:
+            os.chdir(before)
+            power.down(name)
+
+
+@contextlib.contextmanager
+def cgroups(nodes):
+    """
+    Have the cgroups of nodes for one lab alone, and remove those that are left of it.
+
+    They are the machine's and go by the names of nodes, and nodes and numbers of jobs are the same in every lab: what
+    Slurm kills in one would be what another has started.
+    """
+    place = Path("/sys/fs/cgroup/freezer")
+    # Not that place itself, which Slurm locks.
+    lock = os.open(place.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        lab = power.up(name, nodes, {})
-        slurm.start(lab, proctrack, **more)
-        yield Site(lab)
+        yield
     finally:
-        os.chdir(before)
-        power.down(name)
+        for number in range(1, nodes + 1):
+            for group in sorted(place.glob(f"slurm_node{number}/**"), reverse=True):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+        os.close(lock)
 
 
 def read_lines(launch, words, count=1):
     """Read lines that a launch prints, all with certain words; one that has ended instead fails the test and says why."""
-    lines = [launch.stdout.readline() for _ in range(count)]
+    with bounded(launch):
+        lines = [launch.stdout.readline() for _ in range(count)]
     if not all(words in line for line in lines):
         launch.send_signal(signal.SIGINT)
         pytest.fail(f"{lines}: {launch.communicate(timeout=60)}")

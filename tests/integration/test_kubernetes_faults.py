@@ -148,7 +148,7 @@ def test_a_run_that_waits_says_why_and_ctrl_c_deletes_it(site):
     launch = site.begin(WAIT)
     launch.until(f"queue   pod-0: {ROOM} (and 2 more)")
     status = madctl("status")
-    assert re.match(rf"queued for \S+ s: pod-0: {re.escape(ROOM)} \(and 2 more\)\n\nrun ", status.out), status.out
+    assert re.match(rf"queued for [^:]+: pod-0: {re.escape(ROOM)} \(and 2 more\)\n\nrun ", status.out), status.out
     launch.send_signal(signal.SIGINT)
 
     code, said = launch.ended()
@@ -177,7 +177,7 @@ def test_a_quota_of_pods_is_what_a_run_waits_for(site):
 
 def test_an_image_that_cannot_be_pulled_ends_the_run_after_a_while(site):
     site.cluster.image_problem("ImagePullBackOff")
-    done = site.launch("--start-timeout", "2", WAIT)
+    done = site.launch("--start-timeout", "10", WAIT)
 
     error = done.json["errors"][0]
     assert (done.code, error["code"], error["host"]) == (5, "NODE_NOT_READY", "pod-0"), done.err
@@ -186,13 +186,13 @@ def test_an_image_that_cannot_be_pulled_ends_the_run_after_a_while(site):
 
 
 def test_gpus_are_given_back_where_only_some_pods_start(site):
-    done = site.launch("--start-timeout", "3", WAIT, nodes=4)
+    done = site.launch("--start-timeout", "15", WAIT, nodes=4)
 
     error = done.json["errors"][0]
     assert (done.code, error["code"], error["host"]) == (5, "NODE_NOT_READY", "pod-3"), done.err
-    assert "its pod did not start within 3 s" in error["message"] and "Too many pods" in error["message"]
+    assert "its pod did not start within 15 s" in error["message"] and "Too many pods" in error["message"]
     # The last one may still find room that the others have left, and nobody to dial in to.
-    wait_for(lambda: None not in site.ends(latest()).values())
+    wait_for(lambda: None not in site.ends(latest()).values(), 120)
 
 
 def test_a_queue_holds_a_run_releases_it_and_takes_it_back(site):
@@ -293,7 +293,7 @@ def test_the_output_is_whole_whatever_ends_its_streams(site):
 
 
 def test_a_gap_in_a_log_is_told(site):
-    launch = site.begin("--nproc-per-node", "1", COUNT, "6")
+    launch = site.begin("--nproc-per-node", "1", COUNT, "12")
     said = launch.until(" line ", 60)
     with site.cluster.api_away():
         site.wait_lines(pod(site, 1), 20)
@@ -309,10 +309,11 @@ def test_a_gap_in_a_log_is_told(site):
 
 def test_a_server_that_is_away_in_the_middle_costs_nothing(site):
     launch = site.begin(FAIL, "3")
-    launch.until("created job")
+    said = launch.until("created job")
     with site.cluster.api_away():
-        launch.until("trying again")
-    code, said = launch.ended()
+        said += launch.until("trying again")
+    code, rest = launch.ended()
+    said += rest
 
     assert code == 6 and "pod-1: rank 3 failed: exit code 7 [RANK_FAILED]" in said, said
     assert said.count("giving up") == 2  # its line, and the last lines of the rank
@@ -322,7 +323,7 @@ def test_a_run_that_ended_while_nobody_looked_is_known_by_its_last_word(site):
     launched = site.launch("--detach", FAIL, "3")
     assert launched.code == 0, launched.err
     run_id = launched.json["run_id"]
-    wait_for(lambda: site.ends(run_id).get(0) is not None, 120)
+    wait_for(lambda: site.ends(run_id).get(0) is not None, 200)
     assert site.ends(run_id)[0] == 6, madctl("logs", run_id).out
     site.cluster.forbid("get", "pods/log")
 

@@ -17,6 +17,7 @@ import yaml
 from tests.integration import kubernetes_site, playbook_results
 from tests.integration.command import JOBS, wait_for
 from tests.integration.host_processes import left_behind
+from tests.integration.launchers import read_until
 from tests.integration.slurm_site import ORDERLY
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -47,8 +48,8 @@ def cleared(cluster):
     yield
     for kind in OBJECTS:
         for found in stored(cluster, kind):
-            cluster.store.delete(kind, cluster.namespace, found["metadata"]["name"], 0, ())
-    wait_for(lambda: stored(cluster, "pods") == [])
+            cluster.store.discard(kind, found)
+    wait_for(lambda: stored(cluster, "pods") == [], 120)
     wait_for(lambda: left_behind(cluster.lab) == [])
 
 
@@ -197,7 +198,7 @@ def test_a_run_is_neither_created_nor_stopped_nor_removed_twice(play, cluster):
     first, second = (play("launch", **wanted, detach=True) for _ in range(2))
     assert [first.returncode, changed(first), changed(second)] == [0, 2, 0], first.stdout
     assert len(stored(cluster, "jobs")) == 1
-    wait_for(lambda: "waiting" in logs(cluster))
+    wait_for(lambda: logs(cluster).count("waiting") == 2)
 
     living = play("gc", run_id=run_id)
     assert (living.returncode, "madctl.multinode.stop" in living.stdout) == (2, True), living.stdout
@@ -216,11 +217,9 @@ def test_an_interrupt_stops_the_run_in_order(argv, environment, cluster):
     process = subprocess.Popen(
         words, cwd=JOBS, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    for line in process.stdout:
-        if "waiting" in line:
-            break
+    read_until(process, "waiting")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=90)
+    process.communicate(timeout=200)
 
     (job,) = stored(cluster, "jobs")
     wait_for(lambda: {"Failed"} <= {one["type"] for one in stored(cluster, "jobs")[0]["status"].get("conditions", [])})
@@ -236,4 +235,5 @@ def test_a_check_is_one_in_pods_which_leaves_nothing(play, cluster):
 
     assert done.returncode == 0, done.stdout
     assert re.search(r"^pod-\[0-1\] +ok", done.stdout, re.M), done.stdout
-    assert {kind: stored(cluster, kind) for kind in OBJECTS} == dict.fromkeys(OBJECTS, [])
+    # The cluster deletes a job after its pods.
+    wait_for(lambda: all(stored(cluster, kind) == [] for kind in OBJECTS))

@@ -19,7 +19,8 @@ from madctl.records import record_store
 from tests.integration import other_slurm, slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import left_behind
-from tests.integration.slurm_site import ALL, ALONE, ORDERLY, Site, read_lines
+from tests.integration.launchers import bounded
+from tests.integration.slurm_site import ALL, ALONE, ORDERLY, read_lines
 
 pytestmark = [
     pytest.mark.lab,
@@ -54,13 +55,20 @@ def detached(site):
     return run_id
 
 
+def meet(site, nodes):
+    """Return what a shell does until all nodes are as far: the first that fails would stop others before that."""
+    place = f"{site.lab.shared}/$MADCTL_RUN_ID"
+    others = " -a ".join(f"-e {place}.{number}" for number in range(nodes))
+    return f": > {place}.$NODE_RANK; until test {others}; do sleep 0.1; done"
+
+
 # -- from Python ------------------------------------------------------------------------------------
 
 
 def test_a_program_launches_in_a_job(site):
     """It comes back when the job runs, or, detached, when it waits; either can be waited for."""
     where = {"on": "slurm", "lab": site.lab.name, "nodes": 2, "command": True}
-    run = api.launch("sh", "-c", "echo from $NODE_RANK; read line", **where)
+    run = api.launch("sh", "-c", f"echo from $NODE_RANK; {meet(site, 2)}; read line", **where)
     lines = sorted(run.logs(follow=True)), run.wait()
     later = api.launch("bash", "-c", ORDERLY, detach=True, **where)
     was = later.status().status
@@ -208,7 +216,8 @@ IN_COPY = """\
 import os, pathlib, own
 here = pathlib.Path.cwd()
 assert here == pathlib.Path(os.environ["MADCTL_RUN_DIR"], "code"), here
-pathlib.Path("own.py").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
+pathlib.Path("new").write_text(f"NUMBER = {own.NUMBER + 1}\\n")
+os.replace("new", "own.py")
 assert own.NUMBER > 1 or os.environ["NODE_RANK"] != "1"
 """
 
@@ -296,37 +305,29 @@ def test_two_signals_at_once_are_one_order(site, detached):
 
 def test_where_a_signal_reaches_only_what_slurm_started_a_run_ends_in_order_too(site):
     """As on clusters, which track processes by cgroups."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    lab = power.up(name, 1, {})
-    try:
-        slurm.start(lab, proctrack="cgroup", **site.start)
-        cgroup = Site(lab)
+    with slurm_site.running(1, "cgroup", **site.start) as cgroup:
         launch = cgroup.begin("--command", "--", "bash", "-c", f"setsid sleep 300 & {ORDERLY}", nodes=1)
         read_lines(launch, "waiting")
         cgroup.slurm("scancel", cgroup.jobs()[0])
-        out, said = launch.communicate(timeout=60)
+        out, said = launch.communicate(timeout=120)
         assert launch.returncode == 130 and "orderly" in out and "the job was cancelled in Slurm" in said, said
         wait_for(lambda: cgroup.jobs() == [])
-        assert left_behind(lab) == []
-    finally:
-        power.down(name)
-        for group in sorted(Path("/sys/fs/cgroup/freezer").glob("slurm_node1/**"), reverse=True):
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        assert left_behind(cgroup.lab) == []
 
 
 def test_a_launch_that_waits_says_why_and_ctrl_c_takes_it_out_of_the_queue(site, detached):
     waiting = site.begin(*ALONE, "--command", "--", "true")
     lines = []
-    while not any("Resources" in line for line in lines):
-        lines.append(waiting.stderr.readline())
-        assert lines[-1], lines
+    with bounded(waiting):
+        while not any("Resources" in line for line in lines):
+            lines.append(waiting.stderr.readline())
+            assert lines[-1], lines
     found = site.run("status", "--output", "json").json["data"]
     assert (found["run"]["status"], found["run"]["cause"], found["nodes"]) == ("queued", "Resources", [])
     assert madctl("ps", "--output", "json").json["data"]["runs"][0]["status"] == "queued"
     queued = found["job"]
     waiting.send_signal(signal.SIGINT)
-    _, said = waiting.communicate(timeout=60)
+    _, said = waiting.communicate(timeout=120)
 
     assert waiting.returncode == 130 and "was cancelled before it began [INTERRUPTED]" in said
     assert site.state(queued["id"]) == "CANCELLED" and len(site.jobs()) == 1
@@ -341,7 +342,8 @@ def test_a_run_that_waits_is_stopped(site, detached):
 
 
 def test_a_run_in_a_job_is_named_listed_and_read_as_any_other(site):
-    script = "for line in 1 2 3; do echo $NODE_RANK:$line; sleep 0.1; done; test $NODE_RANK != 1 || exit 7"
+    lines = "for line in 1 2 3; do echo $NODE_RANK:$line; sleep 0.1; done"
+    script = f"{lines}; {meet(site, ALL)}; test $NODE_RANK != 1 || exit 7"
     words = ["--name", "bad", "--note", "too early", "--host", "node2", "--command", "--", "sh", "-c", script]
     done = site.launch(*words)
     assert done.code == 6 and [line for line in done.err.splitlines() if "│ 0:" in line or "│ 2:" in line] == []
@@ -388,22 +390,22 @@ def test_a_job_whose_launch_was_killed_before_it_knew_the_id_is_found(site, deta
 
 def test_a_killed_launch_leaves_the_run_and_ctrl_c_of_another_stops_it(site):
     first = site.begin("--command", "--", "bash", "-c", ORDERLY)
-    read_lines(first, "waiting")
+    read_lines(first, "waiting", ALL)
     first.kill()
     first.communicate()
     env = {**os.environ, **slurm.environment(site.lab)}
     second = subprocess.Popen([str(MADCTL), "attach"], cwd=JOBS, env=env, stdout=subprocess.PIPE, text=True)
     read_lines(second, "waiting")
     second.send_signal(signal.SIGINT)
-    out, _ = second.communicate(timeout=60)
+    out, _ = second.communicate(timeout=120)
 
     assert second.returncode == 130 and out.count("orderly") == ALL
 
 
 def test_a_node_that_loses_its_power_is_named(site):
     launch = site.begin("--command", "--", "bash", "-c", ORDERLY)
-    read_lines(launch, "waiting")
+    read_lines(launch, "waiting", ALL)
     power.power_off(state.load(site.lab.name).host("node3"))
-    _, said = launch.communicate(timeout=100)
+    _, said = launch.communicate(timeout=200)
 
     assert launch.returncode == 7 and "node3" in said and "[NODE_LOST]" in said, said

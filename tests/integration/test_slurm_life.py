@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to a job of a real Slurm while it runs: preemption, limits, suspension, signals, a controller that is away."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -88,8 +90,9 @@ def test_a_job_is_not_requeued_unless_its_user_wants_that(site, left):
 
 def test_a_job_at_its_time_limit_ends_in_order_and_says_so(site, left):
     run_id = left("--time", "60")
-    # Slurm looks at limits twice a minute.
-    site.slurm("scontrol", "update", f"job={site.job_of(run_id)}", "EndTime=now+1")
+    # Slurm looks at limits twice a minute, and takes no time that has passed.
+    update = ("scontrol", "update", f"job={site.job_of(run_id)}", "EndTime=now+2")
+    wait_for(lambda: site.is_accepted(*update))
     done = site.run("attach", "--output", "json")
 
     assert (done.code, done.codes) == (8, ["TIMED_OUT"]), done.err
@@ -143,18 +146,20 @@ def test_a_requeued_run_goes_on_and_all_its_attempts_are_kept(site, left):
         TWICE,
         nodes=NODES,
     )
-    read_lines(launch, "waiting 0")
+    read_lines(launch, "waiting 0", NODES)
     (job_id,) = site.jobs()
     preempt(site)
     wait_for(lambda: site.state(job_id) == "PENDING")
     run_id = site.run("ps", "--output", "json").json["data"]["runs"][0]["run_id"]
     request = site.place(run_id) / "request.json"
+    # Slurm says why it waits when it next looks at its queue.
+    wait_for(lambda: (status(site, run_id)["run"]["cause"] or "").startswith("BeginTime, may start at "))
     waits = status(site, run_id)
-    assert waits["run"]["status"] == "queued" and waits["run"]["cause"].startswith("BeginTime, may start at "), waits
+    assert waits["run"]["status"] == "queued", waits
     assert [one["cause"] for one in waits["earlier"]] == ["requeued by Slurm"]
     assert request.stat().st_mode & 0o777 == 0o600
     site.slurm("scontrol", "update", f"job={job_id}", "StartTime=now")
-    out, said = launch.communicate(timeout=60)
+    out, said = launch.communicate(timeout=120)
 
     assert launch.returncode == 0 and out.count("orderly") == out.count("waiting 1") == NODES, said
     assert f"job {job_id} was requeued: attempt 2" in said and "succeeded after" in said
@@ -183,11 +188,14 @@ def test_a_run_that_waits_to_be_started_again_is_stopped(site, left):
 
 
 def test_a_suspended_run_is_shown_as_such_and_no_clock_counts_that_time(site, left):
-    script = "echo waiting; for i in {1..8}; do sleep 1; echo $i; done"
-    run_id = left("--idle-timeout", "6", "--timeout", "20", script=script)
+    limit, go = 25, site.runs / "resumed"
+    script = f"echo waiting; until [ -e {go} ]; do sleep 1; echo alive; done"
+    run_id = left("--idle-timeout", str(limit), "--timeout", str(limit), script=script)
     site.slurm("scontrol", "suspend", site.job_of(run_id))
-    wait_for(lambda: status(site, run_id)["run"]["status"] == "suspended", 60)
+    enough = time.monotonic() + limit
+    wait_for(lambda: status(site, run_id)["run"]["status"] == "suspended" and time.monotonic() > enough, 120)
     site.slurm("scontrol", "resume", site.job_of(run_id))
+    go.touch()
     done = site.run("attach", "--output", "json")
 
     assert done.code == 0, done.err
@@ -214,7 +222,7 @@ def test_a_signal_for_the_ranks_reaches_every_rank_once(site, left):
     read_lines(launch, "waiting", 2 * NODES)
     assert "--signal=B:USR1@60" in site.submission()["argv"]
     site.slurm("scancel", "--batch", "--signal=USR1", site.jobs()[0])
-    out, said = launch.communicate(timeout=60)
+    out, said = launch.communicate(timeout=120)
 
     assert launch.returncode == 0 and out.count("signals 1\n") == 2 * NODES, (out, said)
 
@@ -233,12 +241,16 @@ def test_signals_for_ranks_are_no_orders_for_ours(site, left):
 # -- the controller is away ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def impatient(site):
-    """Have nobody wait long for the controller: elsewhere, on a busy machine, it may take its time."""
+@contextlib.contextmanager
+def controller_away(site):
+    """End the controller for a while, and have nobody wait long for it: before and after, it may take its time."""
     site.reconfigure("MinJobAge=300", "MinJobAge=300\nMessageTimeout=4")
-    yield
-    site.reconfigure("MinJobAge=300\nMessageTimeout=4", "MinJobAge=300")
+    site.end_controller()
+    try:
+        yield
+    finally:
+        site.start_controller()
+        site.reconfigure("MinJobAge=300\nMessageTimeout=4", "MinJobAge=300")
 
 
 def lines_until(stream, words):
@@ -251,7 +263,7 @@ def lines_until(stream, words):
 
 
 @pytest.mark.long  # Whoever asks for the controller waits for it, again and again.
-def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_away(site, left, impatient):
+def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_away(site, left):
     go = site.runs / "go"
     go.unlink(missing_ok=True)
     ends = left(script=f"echo waiting; while [ ! -e {go} ]; do sleep 0.1; done; echo over")
@@ -259,14 +271,13 @@ def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_a
     wait_for(lambda: site.run("logs", stops).out.count("waiting") == NODES)
     queued = site.begin(*ALONE, "--command", "--", "true", nodes=NODES)
     wait_for(lambda: len(site.jobs()) == 3)
-    site.end_controller()
-    try:
+    with controller_away(site):
         late = site.begin(*ALONE, "--command", "--", "true", nodes=NODES)
         assert status(site, ends)["run"]["status"] == "running"
         go.touch()
         follows = subprocess.Popen([str(MADCTL), "attach", ends], stdout=subprocess.PIPE, text=True)
         stopped = site.run("stop", stops)
-        out, _ = follows.communicate(timeout=60)
+        out, _ = follows.communicate(timeout=120)
         assert follows.returncode == 0 and out.count("over") == NODES, out
         assert stopped.code == 4 and "the run has ended, but whether job" in stopped.err, stopped.err
         assert site.run("logs", stops).out.count("orderly") == NODES
@@ -275,10 +286,8 @@ def test_runs_do_not_need_the_controller_and_nothing_false_is_said_while_it_is_a
         lines_until(queued.stderr, "cannot be reached")
         (line,) = lines_until(late.stderr, "cannot be reached")
         assert line.startswith("queue   Slurm's controller cannot be reached: ") and line.endswith("; trying again\n")
-    finally:
-        site.start_controller()
     for launch in (queued, late):
-        _, said = launch.communicate(timeout=60)
+        _, said = launch.communicate(timeout=120)
         assert launch.returncode == 0 and "not reached" not in said, said
     wait_for(lambda: site.state(site.job_of(ends)) == "COMPLETED")
     again = site.run("stop", stops)

@@ -15,6 +15,7 @@ import pytest
 from madctl.lab import slurm, state
 from tests.integration import playbook_results, slurm_site
 from tests.integration.command import JOBS, wait_for
+from tests.integration.launchers import bounded, read_until
 from tests.integration.slurm_site import ORDERLY
 
 pytestmark = [
@@ -79,9 +80,9 @@ def files(place):
     return "".join(path.read_text(errors="replace") for path in place.rglob("*") if path.is_file())
 
 
-def told(site, run_id, text):
+def told(site, run_id, text, times=1):
     story = site.place(run_id) / "story"
-    return story.exists() and text in story.read_bytes()
+    return story.exists() and story.read_bytes().count(text) >= times
 
 
 def changed(done):
@@ -172,14 +173,14 @@ def test_an_interrupt_stops_the_job(argv, site):
     process = subprocess.Popen(words, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(lambda: told(site, "20261201-000000-00000002", b"waiting"))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
     wait_for(lambda: site.jobs() == [])
     assert told(site, "20261201-000000-00000002", b"orderly")
 
 
 def test_a_job_that_waits_says_so_and_is_cancelled(play, argv, site):
-    holder = play("launch", **command("sleep", "60", nodes=3, detach=True, slurm_gpus_per_node=slurm.GPUS))
+    holder = play("launch", **command("sleep", "300", nodes=3, detach=True, slurm_gpus_per_node=slurm.GPUS))
     words = argv("launch", **command("hostname", slurm_gpus_per_node=slurm.GPUS, run_id="20261201-000000-00000003"))
     process = subprocess.Popen(
         words,
@@ -191,12 +192,14 @@ def test_a_job_that_waits_says_so_and_is_cancelled(play, argv, site):
     )
     try:
         said = ""
-        while "is pending" not in said:
-            said = process.stdout.readline()
-            assert said, "it ended"
+        with bounded(process):
+            while "is pending" not in said:
+                said = process.stdout.readline()
+                assert said, "it ended"
         done = play("stop", run_id="20261201-000000-00000003")
         assert (done.returncode, changed(done)) == (0, 1), done.stdout
-        out, _ = process.communicate(timeout=60)
+        # It asks at growing intervals.
+        out, _ = process.communicate(timeout=200)
         assert process.returncode == 2
         assert "[RUN_STOPPED]" in out
     finally:
@@ -206,7 +209,9 @@ def test_a_job_that_waits_says_so_and_is_cancelled(play, argv, site):
 
 
 def test_status_and_logs_read_the_files_on_the_login_node(play, site):
-    wanted = command("sh", "-c", "echo line of $NODE_RANK; exit 3", run_id="20261201-000000-00000004")
+    # The second node does not end by itself, so that it cannot stop the first one before its line.
+    script = "echo line of $NODE_RANK; test $NODE_RANK = 1 || exit 3; sleep 60"
+    wanted = command("sh", "-c", script, run_id="20261201-000000-00000004")
     assert play("launch", **wanted).returncode == 2
     named = {"run_id": wanted["run_id"]}
     status, logs = play("status", **named), play("logs", **named, show_hosts="node1")
@@ -240,7 +245,7 @@ def test_madctl_launches_on_a_login_node_as_on_its_own_machine(site):
 def test_later_commands_of_madctl_find_the_run_there(site):
     left = launch(site, "--detach", "--command", "--", "sh", "-c", ORDERLY).json
     run_id = left["run_id"]
-    wait_for(lambda: told(site, run_id, b"waiting"))
+    wait_for(lambda: told(site, run_id, b"waiting", 2))
     status = site.run("status", run_id, "--output", "json").json["data"]
     assert (status["run"]["status"], status["job"]["login"], len(status["nodes"])) == ("running", "node1", 2)
     assert site.run("logs", run_id).out.count("waiting") == 2
@@ -255,11 +260,9 @@ def test_later_commands_of_madctl_find_the_run_there(site):
 
 def test_ctrl_c_stops_a_run_that_was_submitted_elsewhere(site):
     process = site.begin("--login", "node1", "--command", "--", "sh", "-c", ORDERLY, nodes=2)
-    for line in process.stdout:
-        if "waiting" in line:
-            break
+    read_until(process, "waiting")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
 
     assert process.returncode == 130, err
     assert "orderly" in out and "[INTERRUPTED]" in err

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """mpirun, madengine and restarts inside of jobs of a real Slurm: they behave as over SSH, and Slurm stays out of it."""
 
-import contextlib
 import json
 import os
 import re
@@ -134,10 +133,6 @@ def tracking():
     """A site whose Slurm tracks processes by cgroups, as clusters do, so that its signals reach only what it started."""
     with slurm_site.running(2, "cgroup") as found:
         yield found
-    for place in ("slurm_node1", "slurm_node2"):
-        for group in sorted(Path("/sys/fs/cgroup/freezer").glob(f"{place}/**"), reverse=True):
-            with contextlib.suppress(OSError):
-                group.rmdir()
 
 
 def test_no_rank_is_left_where_slurms_signals_reach_neither_mpirun_nor_daemons(tracking):
@@ -146,7 +141,7 @@ def test_no_rank_is_left_where_slurms_signals_reach_neither_mpirun_nor_daemons(t
         launch = tracking.begin(*run, nodes=2)
         read_lines(launch, "strayed", 2)
         tracking.slurm("scancel", tracking.jobs()[0])
-        _, said = launch.communicate(timeout=60)
+        _, said = launch.communicate(timeout=120)
 
         assert launch.returncode == 130 and "the job was cancelled in Slurm" in said, said
         slurm_site.clear(tracking)
@@ -271,10 +266,10 @@ def test_a_spare_of_the_job_takes_the_place_of_a_node_that_is_lost(site):
     def status():
         return site.run("status", "--output", "json").json["data"]
 
-    wait_for(lambda: status()["run"]["ranks_joined"] == 2)
+    wait_for(lambda: status()["run"]["ranks_joined"] == 2, 200)
     assert [node["host"] for node in status()["nodes"]] == ["node1", "node2"]
     power.power_off(state.load(site.lab.name).host("node2"))
-    wait_for(lambda: status()["run"]["status"] != "running", 100)
+    wait_for(lambda: status()["run"]["status"] != "running", 200)
 
     found = status()
     assert (found["run"]["status"], found["run"]["attempts"]) == ("succeeded", 2), found

@@ -18,6 +18,7 @@ from madctl.lab import slurm as lab_slurm
 from tests.integration import slurm_site
 from tests.integration.command import JOBS, MADCTL, madctl, wait_for
 from tests.integration.host_processes import on_host
+from tests.integration.launchers import bounded
 from tests.integration.slurm_site import ALL, ALONE, ORDERLY
 
 pytestmark = [
@@ -92,11 +93,12 @@ def test_ctrl_c_takes_a_check_that_waits_out_of_the_queue(site):
     argv = [str(MADCTL), "check", *site.options(), *ALONE, "--command", "--", "true"]
     waiting = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lines = []
-    while not any("Resources" in line or "Priority" in line for line in lines):
-        lines.append(waiting.stderr.readline())
-        assert lines[-1], lines
+    with bounded(waiting):
+        while not any("Resources" in line or "Priority" in line for line in lines):
+            lines.append(waiting.stderr.readline())
+            assert lines[-1], lines
     waiting.send_signal(signal.SIGINT)
-    _, said = waiting.communicate(timeout=60)
+    _, said = waiting.communicate(timeout=120)
 
     assert waiting.returncode == 130 and "[INTERRUPTED]" in said, said
     assert site.jobs() == [site.job_of(other.json["run_id"])]
@@ -110,7 +112,7 @@ def test_a_check_that_is_ended_cancels_its_job(site):
     waiting = subprocess.Popen(argv, cwd=JOBS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert "submitted as job" in waiting.stderr.readline()
     waiting.terminate()
-    waiting.communicate(timeout=60)
+    waiting.communicate(timeout=120)
 
     assert waiting.returncode == 143
     assert site.jobs() == [site.job_of(other.json["run_id"])]
@@ -157,8 +159,8 @@ def waiting(site):
 def test_what_is_collected_of_a_job_is_laid_out_as_over_ssh_and_nothing_is_left_on_nodes(site, tmp_path):
     before = on_nodes(site)
     script = (
-        "echo $NODE_RANK; echo two >&2; echo own > $MADCTL_RUN_DIR/own; mkdir $MADCTL_RUN_DIR/logs/sub; "
-        # The failure of one stops the others, so it has to wait until they are done.
+        # The failure of one stops the others, so it has to wait until they are done, and they do not end early.
+        "trap '' TERM; echo $NODE_RANK; echo two >&2; echo own > $MADCTL_RUN_DIR/own; mkdir $MADCTL_RUN_DIR/logs/sub; "
         "echo 2 > $MADCTL_RUN_DIR/logs/sub/own; : > /shared/$MADCTL_RUN_ID.$NODE_RANK; test $NODE_RANK != 1 && exit; "
         "while ! test -e /shared/$MADCTL_RUN_ID.0 -a -e /shared/$MADCTL_RUN_ID.2; do sleep 0.1; done; exit 1"
     )
@@ -284,6 +286,7 @@ def test_gc_removes_what_ended_runs_in_jobs_left_and_nothing_of_one_that_slurm_s
     for name in runs_of(site) - {waiting}:  # of a test before, which killed it: nobody knows how it ended
         shutil.rmtree(site.runs / name)
     ended = site.launch("--command", "--", "true").json["run_id"]
+    assert site.state(site.job_of(ended)) == "COMPLETED"  # A job that is about to end keeps its run.
     checked = site.runs / "20200101-000000-00000000"
     shutil.copytree(site.place(ended), checked)  # as of a check whose madctl was killed
     unused, used = site.runs / "job-bin-0123456789abcdef", set(site.runs.glob("job-bin-*"))
@@ -326,7 +329,7 @@ def _name(path):
 def test_two_launches_at_once_are_two_runs_on_the_same_nodes(site):
     shutil.rmtree(site.runs)  # Both write our programs.
     launches = [site.begin("--command", "--", "sh", "-c", f"echo {name}; sleep 1") for name in ("one", "two")]
-    said = [launch.communicate(timeout=100) for launch in launches]
+    said = [launch.communicate(timeout=200) for launch in launches]
 
     assert [launch.returncode for launch in launches] == [0, 0], said
     assert [(out.count("one"), out.count("two")) for out, _ in said] == [(ALL, 0), (0, ALL)]
@@ -334,13 +337,14 @@ def test_two_launches_at_once_are_two_runs_on_the_same_nodes(site):
 
 
 @pytest.fixture
-def user():
+def user(site):
     """A user of this machine that is not root, and has nothing."""
     name = f"madctl{uuid.uuid4().hex[:8]}"
     subprocess.run(["useradd", "-M", "-d", "/nonexistent", "-s", "/bin/sh", name], check=True)
     try:
         yield pwd.getpwnam(name)
     finally:
+        wait_for(lambda: site.jobs() == [])  # A user who has processes stays.
         subprocess.run(["userdel", name], check=True)
 
 
@@ -357,7 +361,7 @@ def test_a_user_who_is_not_root_checks_launches_reads_collects_and_cleans_up(sit
     def run(*words):
         argv = [python, "-m", "madctl", *words]
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        more = {"capture_output": True, "text": True, "cwd": home, "timeout": 100}
+        more = {"capture_output": True, "text": True, "cwd": home, "timeout": 200}
         return subprocess.run(argv, env={**own, **paths, **slurm}, **as_user, **more)
 
     before = on_nodes(site)
@@ -370,6 +374,7 @@ def test_a_user_who_is_not_root_checks_launches_reads_collects_and_cleans_up(sit
     collected = run("collect", "--to", str(home / "here"))
     assert collected.returncode == 0 and (home / "here/node3/logs/runner.out").read_text() == f"{user.pw_uid}\n"
     assert on_nodes(site) == before
+    wait_for(lambda: site.jobs() == [])
     assert run("gc", "--days", "0").returncode == 0 and list((home / "runs").glob("2*")) == []
     shutil.rmtree(home)
 
@@ -402,8 +407,9 @@ def test_a_directory_that_one_node_does_not_see_is_told_at_once_with_its_node(si
     on_host(site.lab, "node2", "mount", "-t", "tmpfs", "none", str(root))
     try:
         words = [*site.options(), "--run-root", str(root), "--output", "json", "--command", "--", "true"]
-        done = site.run(command, *words, timeout=60)
+        done = site.run(command, *words, timeout=120)
     finally:
+        wait_for(lambda: site.jobs() == [])
         on_host(site.lab, "node2", "umount", str(root))
         shutil.rmtree(root)
 

@@ -128,7 +128,9 @@ def asking(lab, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     names = ("node1", "node2")
     start = 'cp -p /etc/shadow /root/shadow && usermod -p $(printf %s "$1" | openssl passwd -6 -stdin) root && '
-    start += 'printf %s "$2" > /run/lab/asks && /usr/sbin/sshd -f /run/lab/asks'
+    # It listens, and then says so there, only after its command has returned.
+    start += 'printf %s "$2" > /run/lab/asks && /usr/sbin/sshd -f /run/lab/asks && '
+    start += "until test -s /run/lab/asks.pid; do sleep 0.05; done"
     for name in names:
         on_host(lab, name, "sh", "-c", start, "sh", PASSWORD, ASKS)
     config = tmp_path / "config"
@@ -143,7 +145,8 @@ def asking(lab, tmp_path, monkeypatch):
 
     yield write
     for name in names:
-        on_host(lab, name, "sh", "-c", "kill $(cat /run/lab/asks.pid); mv /root/shadow /etc/shadow")
+        end = "kill $(cat /run/lab/asks.pid); while test -e /run/lab/asks.pid; do sleep 0.05; done; "
+        on_host(lab, name, "sh", "-c", end + "mv /root/shadow /etc/shadow")
 
 
 @pytest.fixture

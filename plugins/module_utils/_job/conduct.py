@@ -116,6 +116,10 @@ class SlurmSite(Site):
         """Have nodes save the files worth keeping to the shared storage, because others get the nodes next."""
         return leaving.leave(agents, self.place, base, result, story.whole, is_ended)
 
+    def is_ending(self) -> bool:
+        """Ask Slurm: on a busy first node, its signal arrives seconds after those on other nodes."""
+        return slurm.is_ending(slurm.show("job", self.job.job_id))
+
     def has_returned(self) -> bool:
         """Return whether a job that Slurm ends may be requeued."""
         return not slurm.is_final(slurm.show("job", self.job.job_id))
@@ -147,8 +151,11 @@ def main() -> None:
         result = work.broken(error, "see job.log")
     place = job_directory.of_attempt(base, slurm.restarts(os.environ))
     os.makedirs(place, 0o700, exist_ok=True)
+    by_scheduler = bool(result.get("by_scheduler"))
+    if site and site.may_return and not by_scheduler:
+        files.remove_request(base)  # Whoever reads the result may rely on that.
     files.write(place, job_directory.RESULT, result)
-    if site and site.may_return and not (result.get("by_scheduler") and site.has_returned()):
+    if site and site.may_return and by_scheduler and not site.has_returned():
         files.remove_request(base)
     if site and conducted and conducted.is_ordered:
         _cancel(site.job.job_id)

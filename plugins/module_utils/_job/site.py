@@ -110,6 +110,10 @@ class Site:
         """Return the object that waits for the agents of all nodes."""
         raise NotImplementedError
 
+    def is_ending(self) -> bool:
+        """Return whether the scheduler says that it ends the job, even if its signal has not arrived yet."""
+        return False
+
     def grace(self, seconds: float, has_models: bool) -> float:
         """Return how long ranks may take to end, which is less than the time that the scheduler gives the whole job."""
         del has_models

@@ -213,9 +213,10 @@ class Work:
         return result if problems else self._launch(conductor, agents, arguments)
 
     def _by_scheduler(self, result: Result) -> Result:
-        """Report whether the scheduler ended the job: it notifies the ranks first, and us a moment later."""
+        """Report whether the scheduler ended the job: it notifies the ranks first, and us later."""
         if attempt.may_be_ended(result) and self._order is None:
             self._loop.until(lambda: self._is_ended or self._site.ends_parts, _TELL_SECONDS)
+            self._is_ended = self._is_ended or self._site.is_ending()
             result = {**result, **(failed([_ENDED]) if self._is_ended else {}), "restarts": result["restarts"]}
             return {**result, "by_scheduler": self._is_ended or self._site.ends_parts}
         return {**result, "by_scheduler": False}

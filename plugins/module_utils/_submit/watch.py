@@ -23,7 +23,7 @@ _MORE_PATIENT, _ASK_AGAIN_SECONDS = 1.5, 0.5
 _SILENT_SECONDS = 6 * job_directory.BEAT_SECONDS
 # A result may arrive over a network file system later than the scheduler knows of the end; and a job that was told to
 # end takes a while.
-_LATE_SECONDS, _ENDING_SECONDS = 3.0, 20.0
+_LATE_SECONDS, _ENDING_SECONDS = 3.0, 60.0
 _TAIL_BYTES = 1 << 12
 _ORDERS = {wire.STOP: b"stop\n", wire.KILL: b"kill\n"}
 

@@ -34,6 +34,8 @@ _EXITED = re.compile(r"srun: error: (\S+): tasks? [\d,-]+: Exited with exit code
 
 _LAST_PORT = 65535
 _FINAL = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"}
+# What a job is for its own processes once Slurm ends it, before it is final or waits again.
+_ENDING = {*_FINAL, "COMPLETING", "PREEMPTED", "PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
 _ASK_SECONDS = 10.0
 
 
@@ -119,8 +121,17 @@ def show(*what: str) -> str:
 
 def is_final(text: str) -> bool:
     """Return whether a job ends for good, according to the output of ``scontrol show job``."""
+    return _state(text) in _FINAL
+
+
+def is_ending(text: str) -> bool:
+    """Return whether Slurm ends a job, for good or to requeue it, according to the output of ``scontrol show job``."""
+    return _state(text) in _ENDING
+
+
+def _state(text: str) -> str:
     found = re.search(r"\bJobState=([A-Z_]+)", text)
-    return found is not None and found[1] in _FINAL
+    return found[1] if found else ""
 
 
 def kill_wait(text: str) -> float:

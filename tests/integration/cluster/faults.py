@@ -159,7 +159,8 @@ class Faults:
         """Hear from a node again."""
         self.kubelets.silent.discard(host)
         for pod in self._pods_on(host):
-            if self.kubelets.workers[pod["metadata"]["uid"]].is_running:
+            worker = self.kubelets.workers.get(pod["metadata"]["uid"])
+            if worker is not None and worker.is_running:
                 found = pod_status.condition("Ready", True)
                 self._edit_status(pod, lambda status, found=found: pod_status.with_condition(status, found))
         self._touch()

@@ -78,10 +78,7 @@ class JobController:
                     self._delete(plural, value)
 
     def _delete(self, plural: str, value: Object) -> None:
-        meta = value["metadata"]
-        if "deletionTimestamp" not in meta and self._store.edit(plural, value, lambda _: None):
-            grace = grace_of(value) if plural == "pods" else 0
-            self._store.delete(plural, meta["namespace"], meta["name"], grace)
+        self._store.discard(plural, value, grace_of(value) if plural == "pods" else 0)
 
     def _release(self, pod: Object) -> None:
         """Take the finalizer away that keeps a pod until it was counted."""

@@ -49,6 +49,8 @@ class PodWorker:
         self._told: int | None = None
         self._telling = threading.Lock()
         self._timers: list[threading.Timer] = []
+        # Its own thread makes volumes, and its kubelet writes some again.
+        self._writes = threading.Lock()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     # -- what the kubelet asks of it --------------------------------------------------------------------
@@ -108,7 +110,8 @@ class PodWorker:
         """Write the files that show fields of the pod again."""
         for volume in pod["spec"].get("volumes") or ():
             if "downwardAPI" in volume:
-                volumes.write(self._place(volume), volumes.files(self._store, pod, volume), self._group)
+                with self._writes:
+                    volumes.write(self._place(volume), volumes.files(self._store, pod, volume), self._group)
 
     # -- its thread -------------------------------------------------------------------------------------
 
@@ -161,8 +164,9 @@ class PodWorker:
         if lacking:
             return "CreateContainerConfigError", f"this stand-in for a kubelet does not model {lacking}"
         try:
-            for volume in self.pod["spec"].get("volumes") or ():
-                self._make_volume(volume)
+            with self._writes:
+                for volume in self.pod["spec"].get("volumes") or ():
+                    self._make_volume(volume)
         except volumes.MountError as problem:
             record(self._store, self.pod, "kubelet", "FailedMount", str(problem), is_warning=True)
             return "ContainerCreating", ""

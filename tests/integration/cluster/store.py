@@ -159,6 +159,13 @@ class Store:
 
         return self.change(plural, namespace, name, mark)
 
+    def discard(self, plural: str, item: Object, grace: int = 0) -> None:
+        """Delete an object that may be gone, or deleted, or be another one of the same name: others delete, too."""
+        with self.changed:
+            current = self.edit(plural, item, lambda _: None)
+            if current is not None and "deletionTimestamp" not in current["metadata"]:
+                self.delete(plural, current["metadata"].get("namespace", ""), current["metadata"]["name"], grace)
+
     def wait(self, version: int, seconds: float) -> None:
         """Wait until there is something newer than a version."""
         with self.changed:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from ansible_collections.madctl.multinode.plugins.module_utils._common import job_directory
+from ansible_collections.madctl.multinode.plugins.module_utils._common import codes, job_directory
 from ansible_collections.madctl.multinode.plugins.module_utils._job import conduct, work
 
 
@@ -42,17 +42,34 @@ def test_each_attempt_writes_into_its_own_directory(site, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("said", "returns"),
+    ("said", "returns", "ends"),
     [
-        ("JobId=7 JobName=x\n   JobState=COMPLETING Reason=None", True),
-        ("   JobState=PENDING Reason=BeginTime", True),
-        ("   JobState=CANCELLED Reason=None", False),
-        ("   JobState=TIMEOUT Reason=TimeLimit", False),
-        ("", True),
+        ("JobId=7 JobName=x\n   JobState=COMPLETING Reason=None", True, True),
+        ("   JobState=PENDING Reason=BeginTime", True, True),
+        ("   JobState=CANCELLED Reason=None", False, True),
+        ("   JobState=TIMEOUT Reason=TimeLimit", False, True),
+        ("   JobState=RUNNING Reason=None", True, False),
+        ("   JobState=SUSPENDED Reason=None", True, False),
+        ("", True, False),
     ],
 )
-def test_a_job_may_return_unless_slurm_says_that_it_has_ended(site, monkeypatch, said, returns):
+def test_a_job_may_return_unless_slurm_says_that_it_has_ended(site, monkeypatch, said, returns, ends):
     found = site()
     monkeypatch.setattr(conduct.slurm, "show", lambda *_: said)
 
-    assert found.has_returned() is returns
+    assert (found.has_returned(), found.is_ending()) == (returns, ends)
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
+def test_a_run_is_ended_by_slurm_also_if_its_signal_is_late_on_the_first_node(site, monkeypatch, state):
+    found = site()
+    monkeypatch.setattr(work, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(conduct.slurm, "show", lambda *_: f"   JobState={state} Reason=None")
+    failed = work.failed([{**codes.problem("RANK_FAILED", "node2", "SIGTERM"), "signal": 15}])
+    result = work.Work(found)._by_scheduler(failed)
+
+    is_ended = state == "COMPLETING"
+    assert (result["by_scheduler"], result["problems"][0]["code"]) == (
+        is_ended,
+        "RUN_STOPPED" if is_ended else "RANK_FAILED",
+    )
