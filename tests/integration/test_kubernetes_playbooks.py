@@ -198,7 +198,8 @@ def test_a_run_is_neither_created_nor_stopped_nor_removed_twice(play, cluster):
     first, second = (play("launch", **wanted, detach=True) for _ in range(2))
     assert [first.returncode, changed(first), changed(second)] == [0, 2, 0], first.stdout
     assert len(stored(cluster, "jobs")) == 1
-    wait_for(lambda: logs(cluster).count("waiting") == 2)
+    # The first pod says, too, that it is waiting for agents.
+    wait_for(lambda: logs(cluster).count("runner.out: waiting\n") == 2)
 
     living = play("gc", run_id=run_id)
     assert (living.returncode, "madctl.multinode.stop" in living.stdout) == (2, True), living.stdout
@@ -217,7 +218,7 @@ def test_an_interrupt_stops_the_run_in_order(argv, environment, cluster):
     process = subprocess.Popen(
         words, cwd=JOBS, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    read_until(process, "waiting")
+    read_until(process, "| waiting")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=200)
 
