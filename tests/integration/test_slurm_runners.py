@@ -227,7 +227,13 @@ def test_a_model_that_fails_is_named(models):
 @pytest.mark.parametrize("by_slurm", [False, True], ids=["stop", "scancel"])
 def test_no_container_is_left_of_a_model_that_is_stopped(site, models, by_slurm):
     run_id = models("--detach", "--tags", "slow").json["run_id"]
-    wait_for(lambda: containers(site) == ["container_slow_slow"] * 2)
+
+    def have_started():
+        found, status = containers(site), site.run("status", run_id)
+        assert not status.out.startswith("failed"), status.out
+        return found == ["container_slow_slow"] * 2
+
+    wait_for(have_started, 180)
     if by_slurm:
         site.slurm("scancel", site.job_of(run_id))
     else:
