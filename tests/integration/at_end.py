@@ -7,6 +7,7 @@ the process: docs/how_to/troubleshooting.md has the cause. With NCCL, for which 
 """
 
 import atexit
+import contextlib
 import pathlib
 import time
 
@@ -20,9 +21,10 @@ def _is_idle(task):
 def _wait():
     deadline = time.monotonic() + 60
     for task in pathlib.Path("/proc/self/task").iterdir():
-        if (task / "comm").read_text() == "pt_gloo_runloop\n":
-            while not _is_idle(task) and time.monotonic() < deadline:
-                time.sleep(0.01)
+        with contextlib.suppress(OSError):  # It has ended.
+            if (task / "comm").read_text() == "pt_gloo_runloop\n":
+                while not _is_idle(task) and time.monotonic() < deadline:
+                    time.sleep(0.01)
 
 
 atexit.register(_wait)
