@@ -225,8 +225,9 @@ def _variables(value: Any) -> Dict[str, Any]:
     # Values may be secrets, so messages show none.
     if not isinstance(value, dict):
         raise UnfitError(type(value).__name__)
-    for name in value:
+    for name, one in value.items():
         _if(str(name).isidentifier(), name)
+        _if(not isinstance(one, dict) or is_packed(one), "%s: a mapping" % name)
     return {str(name): word(one) for name, one in value.items()}
 
 
@@ -254,7 +255,7 @@ def word(value: Any) -> Any:
     """Parse a word, or one that is not UTF-8 and is passed as a mapping; see ``raw_words``."""
     if not isinstance(value, dict):
         return str(value)
-    _if(is_packed(value), type(value).__name__)  # It may be a secret.
+    _if(is_packed(value), "a mapping")  # Its contents may be secret.
     return dict(value)
 
 

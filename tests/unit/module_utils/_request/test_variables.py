@@ -83,11 +83,15 @@ def test_a_refused_variable_of_the_job_is_named_without_its_value():
 
 
 @pytest.mark.parametrize("word", [{}, {"base64": "s3cret"}, {"base64": None}, {"a": "s3cret"}, {"base64": "é"}])
-@pytest.mark.parametrize(("name", "whole"), [("work", lambda word: [word]), ("env", lambda word: {"A": word})])
-def test_a_mapping_that_is_no_word_is_refused_without_its_value(name, whole, word):
+@pytest.mark.parametrize(
+    ("name", "whole", "said"),
+    [("work", lambda word: [word], "a mapping"), ("env", lambda word: {"A": word}, "A: a mapping")],
+    ids=["work", "env"],
+)
+def test_a_mapping_that_is_no_word_is_refused_without_its_value(name, whole, said, word):
     (refused,) = refusals({name: whole(word)})
 
-    assert refused["message"].startswith(f"madctl_{name} takes ") and refused["message"].endswith(", not 'dict'")
+    assert refused["message"].startswith(f"madctl_{name} takes ") and refused["message"].endswith(f", not '{said}'")
 
 
 SAMPLES = {
